@@ -1,0 +1,1 @@
+//! Content to document and back: the only place that knows keys.

@@ -1,0 +1,1 @@
+//! The first bytes of every document: identical on all devices.

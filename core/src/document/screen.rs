@@ -1,0 +1,1 @@
+//! Caps on changes from elsewhere, checked before Automerge sees a byte.

@@ -1,0 +1,1 @@
+//! The office's figures, each with numerator, denominator and unknowns.

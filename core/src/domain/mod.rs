@@ -1,0 +1,23 @@
+//! The field-service rules: pure functions over plain values. No Automerge,
+//! SQL, I/O or clock.
+
+pub mod appraisal;
+pub mod authority;
+pub mod command;
+pub mod entitlement;
+pub mod entity;
+pub mod figures;
+pub mod forms_content;
+pub mod id;
+pub mod rules;
+pub mod stage;
+pub mod summary;
+pub mod time;
+pub mod value;
+
+pub use command::{Author, Command, Moment, Rejection, World, WorldExt, Write};
+pub use entity::*;
+pub use id::*;
+pub use rules::decide;
+pub use time::{Date, Millis, Quarter, Stamp, Zone};
+pub use value::{Atomic, ChangeHash, Count, Fen, Flags, Sha256, Text};

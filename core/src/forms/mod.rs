@@ -1,0 +1,1 @@
+//! The two paper forms as printable HTML.

@@ -1,0 +1,1 @@
+//! Words for people, from message files: zh-CN first, English second.

@@ -1,0 +1,1 @@
+//! The device's store: one SQLite file, one writer, one transaction a command.

@@ -1,0 +1,1 @@
+//! The native HTTP client: the crate's only network code.

@@ -1,0 +1,6 @@
+//! How edits travel: the wire, the session (sans-I/O) and the native client.
+
+#[cfg(feature = "client")]
+pub mod client;
+pub mod protocol;
+pub mod session;

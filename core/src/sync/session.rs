@@ -1,0 +1,1 @@
+//! The sync session, sans-I/O: `handle(now, event) -> effects`.

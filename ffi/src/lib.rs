@@ -1,0 +1,2 @@
+//! ffi
+uniffi::setup_scaffolding!();

@@ -1,0 +1,2 @@
+//! onsite
+fn main() {}
