@@ -1,2 +1,237 @@
-//! xtask
-fn main() {}
+//! Build, test, demo and bench of the Onsite workspace: `cargo xtask <task>`.
+#![expect(clippy::print_stdout, reason = "a terminal program")]
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the Onsite workspace")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build what is needed and run the demo; further arguments go to `onsite demo`.
+    Demo {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Install what is missing, then formatting, clippy, all tests.
+    Test {
+        /// Leave out the tests that start processes.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Run the benchmarks and print their ratios.
+    Bench {
+        /// Devices, documents each, changed each: the reconnect storm.
+        #[arg(long, num_args = 3, default_values_t = [10, 300, 10])]
+        storm: Vec<usize>,
+        /// Run the storm of other systems too; the folder holds `automerge-repo` and `samod`.
+        #[arg(long)]
+        peers: Option<PathBuf>,
+    },
+}
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(root())?;
+    match Cli::parse().task {
+        Task::Demo { args } => demo(&args),
+        Task::Test { quick } => test(quick),
+        Task::Bench { storm, peers } => bench(&storm, peers.as_deref()),
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// Runs a command, showing it; fails if it fails.
+fn run(name: &str, args: &[&str], env: &[(&str, &str)]) -> Result<()> {
+    println!("\n$ {name} {}", args.join(" "));
+    let begin = Instant::now();
+    let status = Command::new(name)
+        .args(args)
+        .envs(env.iter().copied())
+        .status()
+        .with_context(|| format!("`{name}` cannot be started: is it installed?"))?;
+    if !status.success() {
+        bail!("`{name} {}` failed ({status})", args.join(" "));
+    }
+    println!("  ({:.1} s)", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+/// The Debian packages the tests need, each with a file that tells it is there.
+fn missing_packages() -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if !on_path("cc") {
+        missing.push("gcc");
+    }
+    if !on_path("chromium") {
+        missing.push("chromium");
+    }
+    if !on_path("pdftotext") {
+        missing.push("poppler-utils");
+    }
+    if !Path::new("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc").exists() {
+        missing.push("fonts-noto-cjk");
+    }
+    missing
+}
+
+fn install_what_is_missing() -> Result<()> {
+    let missing = missing_packages();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !on_path("apt-get") {
+        bail!(
+            "these are missing and there is no apt-get to install them with: {list}\n(chromium, poppler-utils and CJK fonts are needed by the tests of the printed forms)"
+        );
+    }
+    let sudo = if on_path("sudo") { "sudo" } else { "env" };
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
+    run(sudo, &["apt-get", "update", "-qq"], &quiet)
+        .and_then(|()| {
+            let mut args = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
+            args.extend(&missing);
+            run(sudo, &args, &quiet)
+        })
+        .with_context(|| format!("could not install {list}: install them by hand, then run this again"))
+}
+
+fn demo(args: &[String]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--package", "onsite-server", "--bin", "onsite", "--", "demo"];
+    all.extend(args.iter().map(String::as_str));
+    println!("building …");
+    run("cargo", &all, &[])
+}
+
+fn test(quick: bool) -> Result<()> {
+    let begin = Instant::now();
+    install_what_is_missing()?;
+    run("cargo", &["fmt", "--all", "--check"], &[])?;
+    run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
+    // The core must build without its client, as in a browser's worker.
+    run(
+        "cargo",
+        &["clippy", "-p", "onsite-core", "--no-default-features", "--lib", "--locked", "--", "-D", "warnings"],
+        &[],
+    )?;
+    let references = root().join("target/snapshot-references");
+    let _ = std::fs::remove_file(&references);
+    let references_text = references.display().to_string();
+    let env = [("INSTA_UPDATE", "no"), ("INSTA_SNAPSHOT_REFERENCES_FILE", references_text.as_str())];
+    let mut args = vec!["test", "--workspace", "--locked"];
+    if quick {
+        args.extend(["--exclude", "onsite-e2e"]);
+    } else {
+        // The end-to-end tests start this binary.
+        run("cargo", &["build", "--locked", "-p", "onsite-server", "--bin", "onsite"], &[])?;
+    }
+    run("cargo", &args, &env)?;
+    unreferenced_snapshots(&references)?;
+    run("cargo", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    if on_path("cargo-deny") {
+        run("cargo", &["deny", "--offline", "check", "licenses", "bans", "sources"], &[])?;
+    }
+    println!("\nall green in {:.0} s", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A snapshot that no test asked for is a leftover: fail.
+fn unreferenced_snapshots(references: &Path) -> Result<()> {
+    let asked: BTreeSet<PathBuf> = std::fs::read_to_string(references)
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| Path::new(line).canonicalize().ok())
+        .collect();
+    let mut left = Vec::new();
+    for dir in ["core/src", "ffi/src", "sync-server/src", "tests/src"] {
+        snapshots(Path::new(dir), &mut left)?;
+    }
+    left.retain(|path| path.canonicalize().is_ok_and(|p| !asked.contains(&p)));
+    if left.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = left.iter().map(|p| format!("  {}", p.display())).collect();
+    bail!("snapshots that no test asks for:\n{}", list.join("\n"))
+}
+
+fn snapshots(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            snapshots(&path, found)?;
+        } else if path.extension().is_some_and(|e| e == "snap") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn bench(storm: &[usize], peers: Option<&Path>) -> Result<()> {
+    run("cargo", &["bench", "-p", "onsite-core", "--locked"], &[])?;
+    run("cargo", &["build", "--release", "--locked", "-p", "onsite-server", "-p", "onsite-e2e"], &[])?;
+    let sizes: Vec<String> = storm.iter().map(ToString::to_string).collect();
+    let sizes: Vec<&str> = sizes.iter().map(String::as_str).collect();
+    run("target/release/storm", &sizes, &[])?;
+    if let Some(peers) = peers {
+        peer_storms(peers, &sizes)?;
+    }
+    Ok(())
+}
+
+/// The same storm by other systems, in the same run.
+fn peer_storms(peers: &Path, sizes: &[&str]) -> Result<()> {
+    let repo = peers.join("automerge-repo");
+    if repo.is_dir() && on_path("npm") {
+        let work = root().join("target/peers/automerge-repo");
+        copy(&repo, &work)?;
+        let dir = work.display().to_string();
+        run("npm", &["install", "--silent", "--no-fund", "--no-audit", "--prefix", &dir], &[])?;
+        let script = work.join("storm.mjs").display().to_string();
+        let mut args = vec![script.as_str()];
+        args.extend(sizes);
+        println!("automerge-repo:");
+        run("node", &args, &[])?;
+    }
+    let samod = peers.join("samod");
+    if samod.is_dir() {
+        let work = root().join("target/peers/samod");
+        copy(&samod, &work)?;
+        let manifest = work.join("Cargo.toml").display().to_string();
+        let mut args = vec!["run", "--release", "--manifest-path", &manifest, "--", "storm"];
+        args.extend(sizes);
+        println!("samod:");
+        run("cargo", &args, &[])?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
