@@ -3,6 +3,7 @@
 pub mod document;
 pub mod domain;
 pub mod engine;
+pub mod env;
 pub mod error;
 pub mod forms;
 pub mod messages;

@@ -1,0 +1,1 @@
+//! The file's schema: migrations by `PRAGMA user_version`.
