@@ -742,6 +742,8 @@ pub struct Visit {
     pub outcome: Option<Outcome>,
     /// 未完成的原因
     pub incomplete_reason: Option<IncompleteReason>,
+    /// When the result was given, by whom.
+    pub outcome_given: Option<Atomic<Mark>>,
     /// 您的设备已经验收并正常
     pub acceptance: Option<Atomic<Acceptance>>,
     /// 满意度

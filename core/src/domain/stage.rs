@@ -1,6 +1,6 @@
 //! Where a job stands: derived from merged facts, never stored.
 
-use super::{Millis, Request, Visit, VisitId, WorkOrder};
+use super::{Kind, Millis, Request, Visit, VisitId, WorkOrder, WorkOrderId, World, WorldExt};
 use serde::{Deserialize, Serialize};
 
 /// The stages of the flow chart, in its order.
@@ -46,6 +46,17 @@ pub struct Contradiction {
     pub key: String,
     /// The moments of the two facts, earlier first.
     pub at: (Millis, Millis),
+}
+
+/// The visits of a job: those of the work order, and the unplanned one of its request.
+pub fn job_visits(id: WorkOrderId, order: &WorkOrder, world: &dyn World) -> Vec<(VisitId, Visit)> {
+    let mut visits = world.visits(id);
+    if let Some(request) = order.request {
+        for child in world.children(Kind::Visit, request.into()) {
+            visits.extend(world.get::<Visit>(child).map(|v| (child.into(), v)));
+        }
+    }
+    visits
 }
 
 /// A job's stage, and what contradicts.

@@ -2,6 +2,7 @@
 
 use super::{DocId, DocRef, Entity, Kind, Millis, StaffId, World};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The row of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -44,13 +45,31 @@ pub fn parent(entity: &Entity) -> Option<DocId> {
     }
 }
 
-/// The rows that change when `entity` does, besides its own: a visit changes
-/// its work order's stage.
-pub fn touches(entity: &Entity) -> Vec<DocRef> {
+/// Stands for every member of staff among [`readers`].
+pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
+
+/// The rows that change when this document does, besides its own: a visit
+/// changes its work order's stage, a work order its visits' numbers. `world`
+/// already holds the new content. Not recursive: re-project just these.
+pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
+    let _ = (doc, world);
     match entity {
         Entity::Visit(v) => v.work_order.map(|w| DocRef::new(Kind::WorkOrder, w)).into_iter().collect(),
         _ => Vec::new(),
     }
+}
+
+/// Who must have this document on their phone ([`EVERYBODY`] for staff and settings).
+pub fn readers(doc: DocRef, entity: &Entity, world: &dyn World) -> BTreeSet<StaffId> {
+    let _ = (doc, entity, world);
+    BTreeSet::new()
+}
+
+/// What this document's content brings to whom: itself, and for a work order
+/// also its visits, request and customer. Only ever grows while assignments do.
+pub fn grants(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<(DocRef, StaffId)> {
+    let _ = (doc, entity, world);
+    Vec::new()
 }
 
 /// Projects a document to its row.
