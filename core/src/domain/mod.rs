@@ -6,6 +6,7 @@ pub mod authority;
 pub mod command;
 pub mod entitlement;
 pub mod entity;
+pub mod facts;
 pub mod figures;
 pub mod forms_content;
 pub mod id;
