@@ -215,7 +215,7 @@ fn stage_alone(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Stage {
                 .filter_map(|(id, v)| site_stage(v).map(|s| (s, *id, v)))
                 .max_by_key(|(s, id, _)| (*s, *id))
         });
-    if let Some((stage, visit)) = on_site {
+    if let Some((stage, _, visit)) = on_site {
         // What the customer was told before this result was about an earlier one.
         let told = order.feedback.as_ref().is_some_and(|f| {
             visit.outcome.is_some() && visit.result_mark().is_none_or(|m| f.mark.at.best() >= m.at.best())
