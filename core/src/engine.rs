@@ -1,1 +1,0 @@
-//! The engine: one door in (`execute`), one door out (queries), one notice (`watch`), and sync.
