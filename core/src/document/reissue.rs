@@ -15,7 +15,13 @@ pub struct Reissued {
 }
 
 /// Replays `pending` (changes of `old`, in order, less those in `refused`) on `accepted` as new changes of `actor`.
-pub fn reissue(old: &Doc, accepted: &mut Doc, pending: &[ChangeHash], refused: &[ChangeHash], actor: Actor) -> Result<Reissued> {
+pub fn reissue(
+    old: &Doc,
+    accepted: &mut Doc,
+    pending: &[ChangeHash],
+    refused: &[ChangeHash],
+    actor: Actor,
+) -> Result<Reissued> {
     let _ = (old, accepted, pending, refused, actor);
     Ok(Reissued { changes: Vec::new(), map: HashMap::new() })
 }

@@ -24,7 +24,13 @@ pub enum Command {
 
     // ---- customer file 客户建档 ----
     /// Opens or changes a customer file.
-    PutCustomer { id: CustomerId, name: String, code: String, project_completed: Option<Date>, call_interval_days: Option<i64> },
+    PutCustomer {
+        id: CustomerId,
+        name: String,
+        code: String,
+        project_completed: Option<Date>,
+        call_interval_days: Option<i64>,
+    },
     /// Adds or changes a contact.
     PutContact { customer: CustomerId, id: ItemId, contact: Contact },
     /// Adds or changes an address.
@@ -73,7 +79,15 @@ pub enum Command {
     /// Fills in form 1; absent fields stay.
     PlanDispatch { id: WorkOrderId, patch: DispatchPatch },
     /// Adds or changes a required tool or part.
-    RequireItem { id: WorkOrderId, item: ItemId, part_no: String, name: String, unit: String, required: i64, removed: bool },
+    RequireItem {
+        id: WorkOrderId,
+        item: ItemId,
+        part_no: String,
+        name: String,
+        unit: String,
+        required: i64,
+        removed: bool,
+    },
     /// Assigns people; the first leads. Those no longer named are taken off, with the reason.
     Assign { id: WorkOrderId, technicians: Vec<StaffId>, reason: String },
     /// Issues form 1: freezes date and customer's particulars.
@@ -107,7 +121,14 @@ pub enum Command {
     /// Opens an unplanned visit for one's own request.
     OpenUnplannedVisit { request: RequestId },
     /// Records what happened. `at` is when; now where absent.
-    RecordEvent { visit: VisitId, id: ItemId, event: EventKind, at: Option<Stamp>, position: Option<Position>, corrects: Option<ItemId> },
+    RecordEvent {
+        visit: VisitId,
+        id: ItemId,
+        event: EventKind,
+        at: Option<Stamp>,
+        position: Option<Position>,
+        corrects: Option<ItemId>,
+    },
     /// Inspects one line of the checklist.
     Inspect { visit: VisitId, check: String, result: CheckResult, note: String },
     /// Adds a note.
@@ -117,7 +138,15 @@ pub enum Command {
     /// Uses parts (negative corrects). For a required item, its own id; else a new one.
     UseItem { visit: VisitId, item: ItemId, part_no: String, name: String, unit: String, used: i64, taken_back: i64 },
     /// Links a photo whose blob is already stored. On a visit or a request.
-    AddPhoto { doc: DocRef, id: ItemId, blob: Sha256, size: i64, media_type: String, caption: String, check: Option<String> },
+    AddPhoto {
+        doc: DocRef,
+        id: ItemId,
+        blob: Sha256,
+        size: i64,
+        media_type: String,
+        caption: String,
+        check: Option<String>,
+    },
     /// Takes a photo out (it stays in the history).
     RemovePhoto { doc: DocRef, id: ItemId },
     /// 处理结果. `remarks` are appended to the form's where given.
@@ -144,7 +173,14 @@ pub enum Command {
 
     // ---- calls, complaints, suggestions ----
     /// Records a follow-up call 回访.
-    RecordCall { id: FollowUpId, customer: CustomerId, due: Option<Date>, outcome: CallOutcome, opinion: String, request: Option<RequestId> },
+    RecordCall {
+        id: FollowUpId,
+        customer: CustomerId,
+        due: Option<Date>,
+        outcome: CallOutcome,
+        opinion: String,
+        request: Option<RequestId>,
+    },
     /// Records a complaint 投诉.
     FileComplaint {
         id: ComplaintId,

@@ -352,7 +352,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let check = |zh: &str, en: &str| ChecklistItem { label: zh.into(), label_en: en.into(), photo: true, dropped: false };
+        let check =
+            |zh: &str, en: &str| ChecklistItem { label: zh.into(), label_en: en.into(), photo: true, dropped: false };
         Self {
             company: String::new(),
             utc_offset_minutes: 480,
@@ -499,7 +500,14 @@ pub struct Contract {
 
 impl Default for Contract {
     fn default() -> Self {
-        Self { kind: ContractKind::PerVisit, number: String::new(), from: None, to: None, equipment: None, removed: false }
+        Self {
+            kind: ContractKind::PerVisit,
+            number: String::new(),
+            from: None,
+            to: None,
+            equipment: None,
+            removed: false,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::{Author, Command, Date, DocRef, Kind, Sha256, Stamp, VisitId}
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::store::Blobs;
+use crate::sync::device::Device;
 use crate::sync::protocol::{EnrolAnswer, TokenRequest};
 use uuid::Uuid;
 
@@ -14,8 +15,18 @@ pub use view::*;
 /// A device's records: single-owner and synchronous. Behind a mutex where
 /// several threads want it.
 pub struct Engine {
-    env: Box<dyn Env + Send>,
+    device: Device,
 }
+
+impl AsMut<Device> for Engine {
+    fn as_mut(&mut self) -> &mut Device {
+        &mut self.device
+    }
+}
+
+/// The engine's line to its server.
+#[cfg(feature = "client")]
+pub type Client = crate::sync::client::Client<Engine>;
 
 /// Names a watcher.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -24,8 +35,7 @@ pub struct WatchId(pub u64);
 impl Engine {
     /// Opens the device's file (migrating it) with its environment and blob store.
     pub fn open(conn: rusqlite::Connection, env: Box<dyn Env + Send>, blobs: Box<dyn Blobs + Send>) -> Result<Self> {
-        let _ = (conn, blobs);
-        Ok(Self { env })
+        Ok(Self { device: Device::open(conn, env, blobs)? })
     }
 
     // ---- identity ----
@@ -40,9 +50,9 @@ impl Engine {
         Err(Error::NotEnrolled)
     }
 
-    /// Takes the server's answer to the enrolment.
-    pub fn finish_enrolment(&mut self, answer: &EnrolAnswer) -> Result<()> {
-        let _ = answer;
+    /// Takes the server's answer to the enrolment. `server` is its address, such as `https://onsite.example`.
+    pub fn finish_enrolment(&mut self, server: &str, answer: &EnrolAnswer) -> Result<()> {
+        let _ = (server, answer);
         Err(Error::NotEnrolled)
     }
 
@@ -64,12 +74,12 @@ impl Engine {
 
     /// A fresh `UUIDv7` for what a command creates.
     pub fn new_id(&self) -> Uuid {
-        self.env.new_id()
+        self.device.env.new_id()
     }
 
     /// The device's clock with the offset and doubt of the last contact.
     pub fn now(&self) -> Stamp {
-        Stamp::unchecked(self.env.now())
+        Stamp::unchecked(self.device.env.now())
     }
 
     // ---- the door in ----
@@ -148,9 +158,9 @@ impl Engine {
         Err(Error::NotEnrolled)
     }
 
-    /// Documents of a kind, by due time; of one status, if given.
-    pub fn list(&self, kind: Kind, status: Option<&str>, after: Option<&PageCursor>, limit: usize) -> Result<Page> {
-        let _ = (kind, status, after, limit);
+    /// Documents of a kind, newest due first; of one status, if given. A page at a time.
+    pub fn list(&self, kind: Kind, status: Option<&str>, after: Option<&str>) -> Result<Page> {
+        let _ = (kind, status, after);
         Ok(Page::default())
     }
 
@@ -165,8 +175,8 @@ impl Engine {
     }
 
     /// Full-text search; finds single Chinese characters too.
-    pub fn search(&self, words: &str, after: Option<&PageCursor>, limit: usize) -> Result<Page> {
-        let _ = (words, after, limit);
+    pub fn search(&self, words: &str, after: Option<&str>) -> Result<Page> {
+        let _ = (words, after);
         Ok(Page::default())
     }
 

@@ -5,6 +5,7 @@ use crate::domain::entitlement::Entitled;
 use crate::domain::stage::{Contradiction, Stage};
 use crate::domain::summary::Summary;
 use crate::domain::{ChangeHash, Date, DeviceId, DocRef, Entity, Millis, Role, Sha256, StaffId, TenantId, VisitId};
+use crate::store::outbox::Delivery;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +16,15 @@ pub struct Identity {
     pub tenant: TenantId,
     /// Its name.
     pub company: String,
+    /// The server's address, as enrolled with.
+    pub server: String,
     /// This device.
     pub device: DeviceId,
     /// Its short code, for provisional numbers.
     pub device_code: String,
     /// The person.
     pub staff: StaffId,
-    /// Their roles as given at enrolment; the staff document's count once it is here.
-    #[serde(default)]
+    /// Their roles: of the staff document, or before it is here as given at enrolment.
     pub roles: BTreeSet<Role>,
 }
 
@@ -33,31 +35,13 @@ pub struct Executed {
     pub docs: Vec<DocRef>,
 }
 
-/// How far an item has got, least first: the badge beside it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// An edit was refused; both versions are kept.
-    Refused,
-    /// On this phone only.
-    OnPhone,
-    /// Handed to the server, its word is outstanding.
-    Sent,
-    /// In the server's log, durably.
-    Accepted,
-    /// Somebody at the office looked at it as it stands.
-    Seen,
-}
-
 /// A line of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Line {
     /// The row.
     pub summary: Summary,
-    /// How far it has got.
+    /// Where this device's edits to it stand.
     pub delivery: Delivery,
-    /// How many leaves clash.
-    pub clashes: u32,
 }
 
 /// A part of a list.
@@ -66,13 +50,8 @@ pub struct Page {
     /// The lines.
     pub lines: Vec<Line>,
     /// Ask with this for the next part; absent at the end.
-    pub next: Option<PageCursor>,
+    pub next: Option<String>,
 }
-
-/// Where a list goes on. Opaque.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PageCursor(pub String);
 
 /// A job of the day.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -100,16 +79,14 @@ pub struct Job {
 pub struct Today {
     /// The day.
     pub day: Date,
-    /// Jobs planned or due that day, and what is under way or overdue; earliest first.
+    /// Jobs due that day, and what is still open from earlier or without a date; earliest first.
     pub jobs: Vec<Job>,
-    /// Open jobs of other days.
-    pub later: Vec<Job>,
     /// Own requests nobody has answered with a work order.
     pub requests: Vec<Line>,
 }
 
 /// Everything about one document.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Detail {
     /// Its row.
     pub summary: Summary,
@@ -213,12 +190,8 @@ pub struct RefusedLeaf {
 pub struct Status {
     /// Whether the device is enrolled.
     pub enrolled: bool,
-    /// Changes on this phone only.
+    /// Changes the server has not acknowledged.
     pub unsent_changes: u64,
-    /// Changes handed over, unanswered.
-    pub sent_changes: u64,
-    /// Documents with unsent or unanswered changes.
-    pub waiting_documents: u64,
     /// Photos and other blobs not yet acknowledged.
     pub blobs_waiting: u64,
     /// Their bytes still to go.
@@ -226,11 +199,13 @@ pub struct Status {
     /// Refused edits nobody has dealt with.
     pub refused: u64,
     /// Documents with clashes.
-    pub clashed_documents: u64,
+    pub clashed: u64,
     /// The oldest unsent item's time.
     pub oldest_unsent: Option<Millis>,
     /// When the server last answered.
     pub last_contact: Option<Millis>,
+    /// Stable code of the last try's error; empty where it went well.
+    pub last_error: String,
     /// Server clock minus device clock in ms, and its doubt.
     pub clock_offset: Option<(i64, i64)>,
     /// Documents held.

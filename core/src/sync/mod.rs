@@ -2,5 +2,6 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+pub mod device;
 pub mod protocol;
 pub mod session;

@@ -3,8 +3,9 @@
 //! Maps with short text keys; fields are only ever added, with defaults.
 //! Unknown fields are passed over, so old and new versions talk.
 
-use crate::domain::{ChangeHash, DeviceId, DocId, Kind, Millis, Sha256, StaffId, TenantId};
+use crate::domain::{ChangeHash, DeviceId, DocId, Kind, Millis, Role, Sha256, StaffId, TenantId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The protocol's version.
 pub const VERSION: u32 = 1;
@@ -276,6 +277,9 @@ pub struct EnrolAnswer {
     pub device_code: String,
     /// Whose it is.
     pub staff: StaffId,
+    /// Their roles, until the staff document comes.
+    #[serde(default)]
+    pub roles: BTreeSet<Role>,
 }
 
 /// `POST /v1/token/challenge` `{device}` answers a nonce.
