@@ -1,0 +1,1 @@
+//! What hostile or broken changes meet before they reach the log.

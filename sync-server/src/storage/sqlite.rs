@@ -1,0 +1,1 @@
+//! In one SQLite file: the embedded default.
