@@ -1,1 +1,590 @@
-//! In memory: for tests and simulation.
+//! In memory: for tests and simulation. Durable as long as it lives.
+
+use super::apply::{self, Cell, Rows};
+use super::*;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A storage of maps.
+#[derive(Debug, Default)]
+pub struct MemoryStorage {
+    all: Mutex<All>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct All {
+    companies: BTreeMap<TenantId, Company>,
+    records: BTreeMap<(TenantId, String, String), Record>,
+}
+
+#[derive(Debug, Clone)]
+struct Company {
+    tenant: Tenant,
+    docs: BTreeMap<DocId, DocRow>,
+    log: BTreeMap<u64, (LogRow, Option<(Actor, u64)>)>,
+    by_doc: BTreeMap<DocId, Vec<u64>>,
+    hashes: BTreeSet<(DocId, ChangeHash)>,
+    seqs: BTreeSet<(DocId, Actor, u64)>,
+    snapshots: BTreeMap<DocId, Vec<u8>>,
+    views: BTreeMap<DocId, (View, Vec<String>)>,
+    scope: BTreeMap<DocId, BTreeMap<StaffId, Cell>>,
+    links: BTreeSet<(DocId, DocId)>,
+    back: BTreeSet<(DocId, DocId)>,
+    digests: BTreeMap<StaffId, Digest>,
+    seen: BTreeMap<DocId, ReadMark>,
+    aside: BTreeMap<(DocId, ChangeHash), SetAside>,
+    counters: BTreeMap<String, u64>,
+    answers: BTreeMap<String, String>,
+    devices: BTreeMap<DeviceId, Device>,
+    syncs: BTreeMap<DeviceId, DeviceSync>,
+    blobs: BTreeMap<Sha256, BlobRow>,
+    audit: Vec<AuditRow>,
+}
+
+impl Company {
+    fn new(tenant: Tenant) -> Self {
+        Self {
+            tenant,
+            docs: BTreeMap::new(),
+            log: BTreeMap::new(),
+            by_doc: BTreeMap::new(),
+            hashes: BTreeSet::new(),
+            seqs: BTreeSet::new(),
+            snapshots: BTreeMap::new(),
+            views: BTreeMap::new(),
+            scope: BTreeMap::new(),
+            links: BTreeSet::new(),
+            back: BTreeSet::new(),
+            digests: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            syncs: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            audit: Vec::new(),
+        }
+    }
+
+    fn view(&self, doc: DocId) -> Option<View> {
+        let (view, _) = self.views.get(&doc)?;
+        let row = self.docs.get(&doc)?;
+        Some(View { heads: row.heads.clone(), ver: row.ver, ..view.clone() })
+    }
+
+    fn changes(&self, doc: DocId, after: u64) -> impl Iterator<Item = &LogRow> {
+        self.by_doc
+            .get(&doc)
+            .into_iter()
+            .flatten()
+            .filter(move |n| **n > after)
+            .filter_map(|n| Some(&self.log.get(n)?.0))
+    }
+}
+
+/// A company within a transaction. Commits check everything before they write.
+struct Tx<'a>(&'a mut Company);
+
+impl Rows for Tx<'_> {
+    fn head(&mut self) -> Result<Option<u64>> {
+        Ok(Some(self.0.tenant.head))
+    }
+    fn set_head(&mut self, head: u64) -> Result<()> {
+        self.0.tenant.head = head;
+        Ok(())
+    }
+    fn device_good(&mut self, device: DeviceId) -> Result<bool> {
+        Ok(self.0.devices.get(&device).is_some_and(|d| d.revoked.is_none()))
+    }
+    fn answered(&mut self, key: &str) -> Result<bool> {
+        Ok(self.0.answers.contains_key(key))
+    }
+    fn put_answer(&mut self, answer: &Idempotent) -> Result<()> {
+        self.0.answers.insert(answer.key.clone(), answer.answer.clone());
+        Ok(())
+    }
+    fn doc(&mut self, doc: DocId) -> Result<Option<DocRow>> {
+        Ok(self.0.docs.get(&doc).cloned())
+    }
+    fn put_doc(&mut self, row: &DocRow) -> Result<()> {
+        self.0.docs.insert(row.doc, row.clone());
+        Ok(())
+    }
+    fn append(&mut self, cursor: u64, doc: &DocWrite, change: &NewChange, now: Millis) -> Result<()> {
+        if !self.0.hashes.insert((doc.doc, change.hash)) || !self.0.seqs.insert((doc.doc, change.actor, change.seq)) {
+            return Err(Error::Internal(format!("change {} twice in the log", change.hash)));
+        }
+        let row = LogRow {
+            cursor,
+            doc: doc.doc,
+            kind: doc.kind,
+            hash: change.hash,
+            device: change.device,
+            body: change.body.clone(),
+            received: now,
+        };
+        self.0.log.insert(cursor, (row, Some((change.actor, change.seq))));
+        self.0.by_doc.entry(doc.doc).or_default().push(cursor);
+        Ok(())
+    }
+    fn put_snapshot(&mut self, doc: DocId, body: &[u8]) -> Result<()> {
+        self.0.snapshots.insert(doc, body.to_vec());
+        Ok(())
+    }
+    fn view_rev(&mut self, doc: DocId) -> Result<u64> {
+        Ok(self.0.views.get(&doc).map_or(0, |(v, _)| v.rev))
+    }
+    fn put_view(&mut self, view: &View, ver: u64, rev: u64) -> Result<()> {
+        let mut view = View { ver, rev, heads: Vec::new(), ..view.clone() };
+        let words = tokens(&std::mem::take(&mut view.summary.search));
+        self.0.views.insert(view.summary.doc.id, (view, words));
+        Ok(())
+    }
+    fn scope_of(&mut self, doc: DocId) -> Result<BTreeMap<StaffId, Cell>> {
+        Ok(self.0.scope.get(&doc).cloned().unwrap_or_default())
+    }
+    fn put_scope(&mut self, doc: DocId, staff: StaffId, cell: Cell) -> Result<()> {
+        self.0.scope.entry(doc).or_default().insert(staff, cell);
+        Ok(())
+    }
+    fn link(&mut self, from: DocId, to: DocId) -> Result<bool> {
+        self.0.back.insert((to, from));
+        Ok(self.0.links.insert((from, to)))
+    }
+    fn links_from(&mut self, from: DocId) -> Result<Vec<DocId>> {
+        Ok(pairs(&self.0.links, from))
+    }
+    fn links_to(&mut self, to: DocId) -> Result<Vec<DocId>> {
+        Ok(pairs(&self.0.back, to))
+    }
+    fn digest(&mut self, staff: StaffId) -> Result<Digest> {
+        Ok(self.0.digests.get(&staff).copied().unwrap_or_default())
+    }
+    fn put_digest(&mut self, staff: StaffId, digest: Digest) -> Result<()> {
+        self.0.digests.insert(staff, digest);
+        Ok(())
+    }
+    fn counter(&mut self, name: &str) -> Result<u64> {
+        Ok(self.0.counters.get(name).copied().unwrap_or(0))
+    }
+    fn put_counter(&mut self, name: &str, n: u64) -> Result<()> {
+        self.0.counters.insert(name.into(), n);
+        Ok(())
+    }
+    fn put_aside(&mut self, aside: &SetAside) -> Result<()> {
+        self.0.aside.entry((aside.doc, aside.hash)).or_insert_with(|| aside.clone());
+        Ok(())
+    }
+    fn aside_decided(&mut self, doc: DocId, hash: ChangeHash) -> Result<Option<bool>> {
+        Ok(self.0.aside.get(&(doc, hash)).map(|a| a.decided.is_some()))
+    }
+    fn decide(&mut self, doc: DocId, hash: ChangeHash, decision: &AsideDecision) -> Result<()> {
+        if let Some(a) = self.0.aside.get_mut(&(doc, hash)) {
+            a.decided = Some(decision.clone());
+        }
+        Ok(())
+    }
+    fn last_audit(&mut self) -> Result<(u64, Sha256)> {
+        Ok(self.0.audit.last().map_or((0, Sha256([0; 32])), |r| (r.n, r.hash)))
+    }
+    fn put_audit(&mut self, row: &AuditRow) -> Result<()> {
+        self.0.audit.push(row.clone());
+        Ok(())
+    }
+    fn put_device_sync(&mut self, sync: &DeviceSync) -> Result<()> {
+        self.0.syncs.insert(sync.device, sync.clone());
+        Ok(())
+    }
+    fn put_mark(&mut self, cursor: u64, doc: DocId, mark: &ReadMark) -> Result<()> {
+        let kind = self.0.docs.get(&doc).map_or(Kind::Staff, |d| d.kind);
+        let row = LogRow {
+            cursor,
+            doc,
+            kind,
+            hash: ChangeHash([0; 32]),
+            device: DeviceId(uuid::Uuid::nil()),
+            body: Vec::new(),
+            received: mark.at,
+        };
+        self.0.log.insert(cursor, (row, None));
+        self.0.seen.insert(doc, mark.clone());
+        Ok(())
+    }
+}
+
+fn pairs(set: &BTreeSet<(DocId, DocId)>, first: DocId) -> Vec<DocId> {
+    let (low, high) = (DocId(uuid::Uuid::nil()), DocId(uuid::Uuid::max()));
+    set.range((first, low)..=(first, high)).map(|(_, second)| *second).collect()
+}
+
+impl MemoryStorage {
+    /// An empty storage.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A copy of everything, as a backup would hold it.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { all: Mutex::new(self.all().clone()) }
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, tenant: TenantId, f: impl FnOnce(&Company) -> Result<T>) -> Result<T> {
+        let all = self.all();
+        f(all.companies.get(&tenant).ok_or_else(|| Error::NotFound("company".into()))?)
+    }
+
+    fn write<T>(&self, tenant: TenantId, f: impl FnOnce(&mut Company) -> Result<T>) -> Result<T> {
+        let mut all = self.all();
+        f(all.companies.get_mut(&tenant).ok_or_else(|| Error::NotFound("company".into()))?)
+    }
+}
+
+fn live(record: &Record, now: Millis) -> bool {
+    record.expires.is_none_or(|e| e > now)
+}
+
+/// Whether `words` holds `phrase` in a row, its last word as a beginning.
+fn holds(words: &[String], phrase: &[String]) -> bool {
+    let Some((last, firsts)) = phrase.split_last() else { return true };
+    words.windows(phrase.len()).any(|w| w[..firsts.len()] == *firsts && w[firsts.len()].starts_with(last.as_str()))
+}
+
+fn place_after(row: &ScopeRow, place: Place) -> bool {
+    match place.doc {
+        None => row.ver > place.ver,
+        Some(doc) => (row.ver, row.doc) > (place.ver, doc),
+    }
+}
+
+#[async_trait]
+impl Storage for MemoryStorage {
+    async fn create_tenant(&self, tenant: Tenant) -> Result<()> {
+        let mut all = self.all();
+        if all.companies.contains_key(&tenant.id) {
+            return Err(Error::Conflict { code: "company_exists", detail: "there is such a company already".into() });
+        }
+        all.companies.insert(tenant.id, Company::new(tenant));
+        Ok(())
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>> {
+        Ok(self.all().companies.get(&id).map(|c| c.tenant.clone()))
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>> {
+        Ok(self.all().companies.values().map(|c| c.tenant.clone()).collect())
+    }
+
+    async fn set_epoch(&self, id: TenantId, epoch: u64) -> Result<()> {
+        self.write(id, |c| {
+            c.tenant.epoch = epoch;
+            Ok(())
+        })
+    }
+
+    async fn load(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<Loaded>> {
+        self.read(tenant, |c| {
+            Ok(docs
+                .iter()
+                .filter_map(|doc| {
+                    let row = c.docs.get(doc)?.clone();
+                    Some(Loaded {
+                        snapshot: c.snapshots.get(doc).cloned(),
+                        tail: c.changes(*doc, row.snapshot_upto).map(|r| r.body.clone()).collect(),
+                        view: c.view(*doc)?,
+                        row,
+                    })
+                })
+                .collect())
+        })
+    }
+
+    async fn commit(&self, tenant: TenantId, batch: Batch) -> Result<Committed> {
+        self.write(tenant, |c| apply::commit(&mut Tx(c), &batch))
+    }
+
+    async fn scan(&self, tenant: TenantId, staff: StaffId, place: Place, limit: usize) -> Result<Scan> {
+        self.read(tenant, |c| {
+            let fresh = place == Place { ver: 0, doc: None };
+            let mut rows: Vec<ScopeRow> = c
+                .scope
+                .iter()
+                .flat_map(|(doc, cells)| [staff, EVERYBODY].into_iter().filter_map(|s| Some((*doc, *cells.get(&s)?))))
+                .filter_map(|(doc, cell)| {
+                    let row = c.docs.get(&doc)?;
+                    Some(ScopeRow {
+                        doc,
+                        kind: row.kind,
+                        ver: cell.ver,
+                        since: cell.since,
+                        left: cell.flags == 0,
+                        doc_ver: row.ver,
+                        seen: c.seen.get(&doc).cloned(),
+                    })
+                })
+                .filter(|r| place_after(r, place) && !(fresh && r.left))
+                .collect();
+            rows.sort_by_key(|r| (r.ver, r.doc));
+            let remaining = rows.len().saturating_sub(limit) as u64;
+            rows.truncate(limit);
+            let mut digest = c.digests.get(&staff).copied().unwrap_or_default();
+            if staff != EVERYBODY {
+                xor(&mut digest, c.digests.get(&EVERYBODY).copied().unwrap_or_default());
+            }
+            Ok(Scan { epoch: c.tenant.epoch, head: c.tenant.head, rows, remaining, digest })
+        })
+    }
+
+    async fn bodies(&self, tenant: TenantId, wants: &[Want]) -> Result<Vec<Bodies>> {
+        self.read(tenant, |c| {
+            Ok(wants
+                .iter()
+                .filter_map(|want| {
+                    let row = c.docs.get(&want.doc)?.clone();
+                    let after = want.after.unwrap_or(row.snapshot_upto);
+                    Some(Bodies {
+                        snapshot: c.snapshots.get(&want.doc).filter(|_| want.after.is_none()).cloned(),
+                        changes: c.changes(want.doc, after).map(|r| (r.cursor, r.device, r.body.clone())).collect(),
+                        row,
+                    })
+                })
+                .collect())
+        })
+    }
+
+    async fn held(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Held>> {
+        self.read(tenant, |c| {
+            Ok(c.scope
+                .iter()
+                .filter(|(_, cells)| [staff, EVERYBODY].iter().any(|s| cells.get(s).is_some_and(|c| c.flags != 0)))
+                .filter_map(|(doc, _)| {
+                    let row = c.docs.get(doc)?;
+                    Some(Held { doc: *doc, kind: row.kind, heads: row.heads.clone() })
+                })
+                .collect())
+        })
+    }
+
+    async fn in_scope(&self, tenant: TenantId, staff: StaffId, doc: DocId) -> Result<bool> {
+        self.read(tenant, |c| {
+            let cells = c.scope.get(&doc);
+            Ok([staff, EVERYBODY].iter().any(|s| cells.and_then(|x| x.get(s)).is_some_and(|c| c.flags != 0)))
+        })
+    }
+
+    async fn log(&self, tenant: TenantId, after: u64, limit: usize) -> Result<Vec<LogRow>> {
+        self.read(tenant, |c| {
+            Ok(c.log
+                .range((Bound::Excluded(after), Bound::Unbounded))
+                .take(limit)
+                .map(|(_, (r, _))| r.clone())
+                .collect())
+        })
+    }
+
+    async fn history(&self, tenant: TenantId, doc: DocId) -> Result<Vec<LogRow>> {
+        self.read(tenant, |c| Ok(c.changes(doc, 0).cloned().collect()))
+    }
+
+    async fn mark_seen(&self, tenant: TenantId, doc: DocId, mark: ReadMark) -> Result<Committed> {
+        self.write(tenant, |c| apply::mark_seen(&mut Tx(c), doc, &mark))
+    }
+
+    async fn counter(&self, tenant: TenantId, name: &str) -> Result<u64> {
+        self.read(tenant, |c| Ok(c.counters.get(name).copied().unwrap_or(0)))
+    }
+
+    async fn aside_of(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<SetAside>> {
+        self.read(tenant, |c| Ok(c.aside.values().filter(|a| docs.contains(&a.doc)).cloned().collect()))
+    }
+
+    async fn aside(&self, tenant: TenantId, open: bool, limit: usize) -> Result<Vec<SetAside>> {
+        self.read(tenant, |c| {
+            let mut rows: Vec<_> = c.aside.values().filter(|a| !open || a.decided.is_none()).cloned().collect();
+            rows.sort_by_key(|a| (std::cmp::Reverse(a.at), a.doc, a.hash));
+            rows.truncate(limit);
+            Ok(rows)
+        })
+    }
+
+    async fn views(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<View>> {
+        self.read(tenant, |c| Ok(docs.iter().filter_map(|d| c.view(*d)).collect()))
+    }
+
+    async fn children(&self, tenant: TenantId, kind: Kind, parent: DocId) -> Result<Vec<DocId>> {
+        self.read(tenant, |c| {
+            Ok(c.views
+                .values()
+                .filter(|(v, _)| v.summary.doc.kind == kind && v.summary.parent == Some(parent))
+                .map(|(v, _)| v.summary.doc.id)
+                .collect())
+        })
+    }
+
+    async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
+        self.read(tenant, |c| {
+            let phrases = query.search.as_deref().map(phrases).unwrap_or_default();
+            let mut found: Vec<(Key, DocId)> = c
+                .views
+                .iter()
+                .filter(|(_, (v, words))| {
+                    let s = &v.summary;
+                    query.kind.is_none_or(|k| s.doc.kind == k)
+                        && query.status.as_ref().is_none_or(|w| s.status == *w)
+                        && query.parent.is_none_or(|p| s.parent == Some(p))
+                        && query.person.is_none_or(|p| s.people.contains(&p))
+                        && query.due_from.is_none_or(|t| s.due.is_some_and(|d| d >= t))
+                        && query.due_before.is_none_or(|t| s.due.is_some_and(|d| d < t))
+                        && (!query.clashes || v.clashes > 0)
+                        && (!query.flagged || !s.flags.is_empty())
+                        && query.after.is_none_or(|k| v.key() > k)
+                        && phrases.iter().all(|p| holds(words, p))
+                })
+                .map(|(d, (v, _))| (v.key(), *d))
+                .collect();
+            found.sort();
+            Ok(found.into_iter().take(query.page()).filter_map(|(_, d)| c.view(d)).collect())
+        })
+    }
+
+    async fn counts(&self, tenant: TenantId, kind: Kind) -> Result<Vec<(String, u64)>> {
+        self.read(tenant, |c| {
+            let mut out = BTreeMap::<String, u64>::new();
+            for (v, _) in c.views.values().filter(|(v, _)| v.summary.doc.kind == kind) {
+                *out.entry(v.summary.status.clone()).or_default() += 1;
+            }
+            Ok(out.into_iter().collect())
+        })
+    }
+
+    async fn answered(&self, tenant: TenantId, key: &str) -> Result<Option<String>> {
+        self.read(tenant, |c| Ok(c.answers.get(key).cloned()))
+    }
+
+    async fn put_device(&self, tenant: TenantId, device: Device) -> Result<()> {
+        self.write(tenant, |c| {
+            if c.devices.values().any(|d| d.code == device.code && d.id != device.id) {
+                return Err(Error::Conflict {
+                    code: "device_code_taken",
+                    detail: "another device has this code".into(),
+                });
+            }
+            c.devices.insert(device.id, device);
+            Ok(())
+        })
+    }
+
+    async fn device(&self, tenant: TenantId, id: DeviceId) -> Result<Option<Device>> {
+        self.read(tenant, |c| Ok(c.devices.get(&id).cloned()))
+    }
+
+    async fn devices(&self, tenant: TenantId) -> Result<Vec<(Device, Option<DeviceSync>)>> {
+        self.read(tenant, |c| Ok(c.devices.values().map(|d| (d.clone(), c.syncs.get(&d.id).cloned())).collect()))
+    }
+
+    async fn device_tenant(&self, id: DeviceId) -> Result<Option<TenantId>> {
+        Ok(self.all().companies.values().find(|c| c.devices.contains_key(&id)).map(|c| c.tenant.id))
+    }
+
+    async fn device_sync(&self, tenant: TenantId, id: DeviceId) -> Result<Option<DeviceSync>> {
+        self.read(tenant, |c| Ok(c.syncs.get(&id).cloned()))
+    }
+
+    async fn put_device_sync(&self, tenant: TenantId, sync: DeviceSync) -> Result<()> {
+        self.write(tenant, |c| Tx(c).put_device_sync(&sync))
+    }
+
+    async fn put_record(
+        &self,
+        tenant: TenantId,
+        table: &str,
+        record: Record,
+        expect: Option<u64>,
+        now: Millis,
+    ) -> Result<bool> {
+        let mut all = self.all();
+        let key = (tenant, table.to_owned(), record.key.clone());
+        let there = all.records.get(&key).filter(|r| live(r, now)).map_or(0, |r| r.ver);
+        if expect.is_some_and(|e| e != there) {
+            return Ok(false);
+        }
+        all.records.insert(key, Record { ver: there + 1, ..record });
+        Ok(true)
+    }
+
+    async fn record(&self, tenant: TenantId, table: &str, key: &str, now: Millis) -> Result<Option<Record>> {
+        Ok(self.all().records.get(&(tenant, table.into(), key.into())).filter(|r| live(r, now)).cloned())
+    }
+
+    async fn records(
+        &self,
+        tenant: TenantId,
+        table: &str,
+        after: &str,
+        limit: usize,
+        now: Millis,
+    ) -> Result<Vec<Record>> {
+        let all = self.all();
+        let from = (tenant, table.to_owned(), after.to_owned());
+        Ok(all
+            .records
+            .range((Bound::Excluded(from), Bound::Unbounded))
+            .take_while(|((t, tbl, _), _)| *t == tenant && tbl == table)
+            .filter(|(_, r)| live(r, now))
+            .take(limit)
+            .map(|(_, r)| r.clone())
+            .collect())
+    }
+
+    async fn take_record(&self, tenant: TenantId, table: &str, key: &str, now: Millis) -> Result<Option<Record>> {
+        Ok(self.all().records.remove(&(tenant, table.into(), key.into())).filter(|r| live(r, now)))
+    }
+
+    async fn expire_records(&self, now: Millis) -> Result<u64> {
+        let mut all = self.all();
+        let before = all.records.len();
+        all.records.retain(|_, r| live(r, now));
+        Ok((before - all.records.len()) as u64)
+    }
+
+    async fn put_blob(&self, tenant: TenantId, blob: BlobRow) -> Result<()> {
+        self.write(tenant, |c| {
+            c.blobs.insert(blob.sha256, blob);
+            Ok(())
+        })
+    }
+
+    async fn blob(&self, tenant: TenantId, sha256: Sha256) -> Result<Option<BlobRow>> {
+        self.read(tenant, |c| Ok(c.blobs.get(&sha256).cloned()))
+    }
+
+    async fn drop_blob(&self, tenant: TenantId, sha256: Sha256) -> Result<()> {
+        self.write(tenant, |c| {
+            c.blobs.remove(&sha256);
+            Ok(())
+        })
+    }
+
+    async fn audit(&self, tenant: TenantId, entries: Vec<Audit>) -> Result<()> {
+        self.write(tenant, |c| apply::audit(&mut Tx(c), &entries))
+    }
+
+    async fn audit_log(&self, tenant: TenantId, after: u64, limit: usize) -> Result<Vec<AuditRow>> {
+        self.read(tenant, |c| Ok(c.audit.iter().filter(|r| r.n > after).take(limit).cloned().collect()))
+    }
+
+    async fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn backup(&self, _to: &std::path::Path) -> Result<()> {
+        Err(Error::bad("no_file", "storage", "a storage in memory has no file to copy"))
+    }
+}

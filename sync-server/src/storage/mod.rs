@@ -6,13 +6,15 @@
 //! sees a number whose predecessor is not there yet. Nothing here interprets a
 //! document: rows come ready from the ledger.
 
-pub mod memory;
-pub mod sqlite;
+mod apply;
+mod memory;
+mod sqlite;
 
-#[expect(unused_imports, reason = "for the docs")]
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use async_trait::async_trait;
+pub use memory::MemoryStorage;
+pub use sqlite::SqliteStorage;
+
 use onsite_core::document::Actor;
 use onsite_core::domain::{
     ChangeHash, DeviceId, DocId, Entity, Kind, Millis, Sha256, StaffId, TenantId, summary::Summary,
@@ -68,26 +70,18 @@ pub struct Loaded {
     pub snapshot: Option<Vec<u8>>,
     /// Bytes of the later changes, in the log's order.
     pub tail: Vec<Vec<u8>>,
-    /// Its content as JSON of [`Entity`].
-    pub entity: String,
-    /// Who reads it.
-    pub readers: Readers,
-    /// Documents whose readers read this one too.
-    pub under: BTreeSet<DocId>,
-}
-
-/// Who reads a document of its own account (not because it hangs on another).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Readers {
-    /// Persons; [`EVERYBODY`] for all.
-    pub people: BTreeSet<StaffId>,
+    /// Its row of the read model.
+    pub view: View,
 }
 
 /// A row of the read model.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct View {
-    /// Log number of the document's last change; 0 before it is committed.
+    /// Log number of the document's last change; given by the storage.
     pub ver: u64,
+    /// How often this row was written. To write it, the number it was read
+    /// with (0: new): if it moved, [`Error::Moved`].
+    pub rev: u64,
     /// Accepted heads.
     pub heads: Vec<ChangeHash>,
     /// Its content as JSON of [`Entity`].
@@ -158,11 +152,11 @@ pub struct DocWrite {
     pub snapshot: Option<Vec<u8>>,
     /// The read model's row.
     pub view: View,
-    /// Who reads it of its own account, where that changed (or the document is new).
-    pub readers: Option<Readers>,
-    /// Documents whose readers shall read this one too, from now on.
+    /// Who reads it of its own account (not because it hangs on another); [`EVERYBODY`] for all.
+    pub readers: BTreeSet<StaffId>,
+    /// Documents whose readers shall read this one too, now and later.
     pub under: BTreeSet<DocId>,
-    /// Documents that this one's readers shall read too, from now on.
+    /// Documents that this one's readers shall read too, now and later.
     pub over: BTreeSet<DocId>,
 }
 
@@ -272,8 +266,7 @@ pub struct Batch {
     pub device: Option<DeviceId>,
     /// Documents, each at most once.
     pub docs: Vec<DocWrite>,
-    /// Rows of the read model that change although their document does not:
-    /// (kept out where the document is in `docs`, or moved on).
+    /// Rows of the read model that change although their document does not.
     pub touched: Vec<View>,
     /// Refused changes. One already there stays as it is.
     pub aside: Vec<SetAside>,

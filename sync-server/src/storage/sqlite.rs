@@ -1,1 +1,2 @@
 //! In one SQLite file: the embedded default.
+pub struct SqliteStorage;
