@@ -1,12 +1,21 @@
 //! Documents: Automerge at work. Load, read, change, merge, clashes.
+//!
+//! [`Doc`] is one document in memory; [`screen`] measures foreign bytes before
+//! Automerge sees them; [`reissue()`] writes edits again when their first changes
+//! cannot stand. Keys are known to the codec alone.
 
 mod codec;
+mod doc;
 mod genesis;
 mod reissue;
 pub mod screen;
+#[cfg(test)]
+mod tests;
 
-use crate::domain::{ChangeHash, DeviceId, Entity, Kind, Millis, StaffId};
-use crate::error::Result;
+use crate::domain::{ChangeHash, DeviceId, Entity, Millis, StaffId};
+use crate::error::{Error, Result};
+
+pub use doc::Doc;
 
 pub use reissue::{Reissued, reissue, reissue_foreign};
 
@@ -85,13 +94,6 @@ pub struct Reading {
     pub dropped: Vec<String>,
 }
 
-/// A document in memory: short-lived, never kept resident.
-#[derive(Clone)]
-pub struct Doc {
-    kind: Kind,
-    inner: automerge::Automerge,
-}
-
 impl Actor {
     /// Length of an actor's bytes.
     pub const LEN: usize = 24;
@@ -128,139 +130,53 @@ impl Change {
     /// `BadChange` with the screen's code, or `malformed`.
     pub fn parse(bytes: Vec<u8>) -> Result<Change> {
         let header = screen::screen(&bytes)?;
+        let parsed = parse(&bytes)?;
+        if parsed.hash().0 != header.hash.0 || parsed.len() as u64 != header.ops {
+            return Err(malformed("the screen and the parser differ".into()));
+        }
         Ok(Change { header, bytes })
+    }
+
+    /// A change of our own making.
+    fn own(change: &mut automerge::Change) -> Self {
+        let header = Header {
+            hash: ChangeHash(change.hash().0),
+            actor: change.actor_id().to_bytes().to_vec(),
+            seq: change.seq(),
+            deps: change.deps().iter().map(|d| ChangeHash(d.0)).collect(),
+            start_op: change.start_op().get(),
+            ops: change.len() as u64,
+            at: Millis(change.timestamp()),
+            by: change.message().and_then(person),
+        };
+        // Deflating a short change costs more time than its bytes are worth.
+        let plain = change.raw_bytes().len() <= DEFLATE_FROM;
+        let bytes = if plain { change.raw_bytes().to_vec() } else { change.bytes().into_owned() };
+        Self { header, bytes }
     }
 }
 
-impl Doc {
-    /// A new document: the kind's genesis, byte for byte the same everywhere.
-    pub fn new(kind: Kind) -> Doc {
-        Doc { kind, inner: automerge::Automerge::new() }
-    }
+/// Changes longer than this are kept deflated.
+const DEFLATE_FROM: usize = 1024;
 
-    /// A document from its snapshot (its genesis where absent) and the changes after it.
-    pub fn load(
-        kind: Kind,
-        snapshot: Option<&[u8]>,
-        changes: impl IntoIterator<Item = impl AsRef<[u8]>>,
-    ) -> Result<Doc> {
-        let _ = (snapshot, changes.into_iter().next().map(|c| c.as_ref().len()));
-        Ok(Self::new(kind))
-    }
+/// The person a change's message names.
+fn person(message: &str) -> Option<StaffId> {
+    let simple = message.len() == 32 && message.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    simple.then(|| message.parse().ok()).flatten()
+}
 
-    /// Its kind.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
+fn parse(bytes: &[u8]) -> Result<automerge::Change> {
+    guard(|| automerge::Change::try_from(bytes).map_err(|e| malformed(e.to_string())))
+}
 
-    /// Its heads, sorted.
-    pub fn heads(&self) -> Vec<ChangeHash> {
-        Vec::new()
-    }
+/// Runs Automerge over bytes or documents that others made. It panics on some malformed
+/// ones (measured: 19,730 of 285,763 mutated changes); here that becomes an error. What `f`
+/// changed meanwhile is to be thrown away on error.
+fn guard<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
+        .unwrap_or_else(|_| Err(malformed("cannot be taken in".into())))
+}
 
-    /// Its content.
-    pub fn entity(&self) -> Result<Entity> {
-        Ok(self.read()?.entity)
-    }
-
-    /// Its content, and which leaves could not be read.
-    pub fn read(&self) -> Result<Reading> {
-        Ok(Reading { entity: Entity::new(self.kind), dropped: Vec::new() })
-    }
-
-    /// Its content as it was at these heads.
-    ///
-    /// # Errors
-    /// `Invalid{heads}` where one is not in the document.
-    pub fn entity_at(&self, heads: &[ChangeHash]) -> Result<Entity> {
-        let _ = heads;
-        self.entity()
-    }
-
-    /// Does all `writes` as one change of `actor`; `None` if nothing differs.
-    pub fn write(
-        &mut self,
-        actor: Actor,
-        by: StaffId,
-        at: Millis,
-        writes: &[crate::domain::Write],
-    ) -> Result<Option<Change>> {
-        let _ = (actor, by, at, writes);
-        Ok(None)
-    }
-
-    /// Applies foreign or stored changes, in any order; all or none.
-    ///
-    /// # Errors
-    /// `BadChange`: the screen's codes, `missing_deps`, `duplicate_seq`, `malformed`.
-    pub fn apply(&mut self, changes: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<()> {
-        let _ = changes.into_iter().next().map(|c| c.as_ref().len());
-        Ok(())
-    }
-
-    /// Which of the change's parents are not here.
-    pub fn missing(&self, header: &Header) -> Vec<ChangeHash> {
-        header.deps.iter().filter(|d| !self.has(**d)).copied().collect()
-    }
-
-    /// Whether the change is here (the genesis is, always).
-    pub fn has(&self, hash: ChangeHash) -> bool {
-        let _ = hash;
-        false
-    }
-
-    /// The whole document, compressed.
-    pub fn save(&self) -> Vec<u8> {
-        self.inner.save()
-    }
-
-    /// The changes that `heads` do not cover, one after another; loads as one of `changes`.
-    pub fn save_after(&self, heads: &[ChangeHash]) -> Vec<u8> {
-        self.changes_since(heads).into_iter().flat_map(|c| c.bytes).collect()
-    }
-
-    /// The changes that `have` does not cover, parents first, without the genesis; unknown hashes are passed over.
-    pub fn changes_since(&self, have: &[ChangeHash]) -> Vec<Change> {
-        let _ = have;
-        Vec::new()
-    }
-
-    /// Every change but the genesis, parents first.
-    pub fn changes(&self) -> Vec<Change> {
-        self.changes_since(&[])
-    }
-
-    /// The number the actor's next change will have, from 1.
-    pub fn next_seq(&self, actor: Actor) -> u64 {
-        let _ = actor;
-        1
-    }
-
-    /// The highest operation counter.
-    pub fn max_op(&self) -> u64 {
-        0
-    }
-
-    /// How many changes, without the genesis.
-    pub fn len(&self) -> usize {
-        0
-    }
-
-    /// Whether nothing was ever written.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Every leaf set to several values at once, with each value's author and time.
-    pub fn clashes(&self) -> Vec<Clash> {
-        Vec::new()
-    }
-
-    /// Proves that the document can live: saves, loads again, compares heads and content.
-    ///
-    /// # Errors
-    /// `BadChange{poisoned}` where it does not come back the same.
-    pub fn prove(&self) -> Result<()> {
-        Ok(())
-    }
+fn malformed(detail: String) -> Error {
+    Error::BadChange { code: "malformed", detail }
 }

@@ -1,0 +1,550 @@
+//! One document in memory.
+
+use super::{
+    Actor, Change, Clash, ClashValue, Header, Reading, codec, genesis, guard, malformed, parse, person, screen,
+};
+use crate::domain::{ChangeHash, DeviceId, Entity, Kind, Millis, StaffId, Write};
+use crate::error::{Error, Result};
+use automerge::transaction::{CommitOptions, Transactable, Transaction};
+use automerge::{ActorId, Automerge, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue, Value};
+use std::collections::{HashMap, HashSet};
+
+/// Most bytes of keys and values that one change may write: what is over could
+/// not pass a gate once operations are added ([`screen::MAX_CHANGE_BYTES`]).
+const MAX_WRITE: usize = 512 << 10;
+/// No document lives long enough for more operations; honest counters stay far below.
+const MAX_OP: u64 = screen::MAX_COUNTER;
+
+/// A document in memory: short-lived, never kept resident.
+#[derive(Clone)]
+pub struct Doc {
+    kind: Kind,
+    pub(super) inner: Automerge,
+}
+
+/// What a write does to one key.
+enum Step {
+    Put(String, ScalarValue),
+    Text(String, String),
+    Add(String, i64),
+}
+
+impl Doc {
+    /// A new document: the kind's genesis, byte for byte the same everywhere.
+    pub fn new(kind: Kind) -> Doc {
+        Doc { kind, inner: genesis::of(kind).doc.clone() }
+    }
+
+    /// A document from its snapshot (its genesis where absent) and the changes
+    /// after it, all from this side's own store: they were screened when they came.
+    ///
+    /// # Errors
+    /// `BadChange`: `malformed`, `wrong_genesis` (of another kind, or no document of ours), `missing_deps`, `duplicate_seq`.
+    pub fn load(
+        kind: Kind,
+        snapshot: Option<&[u8]>,
+        changes: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Doc> {
+        let mut doc = match snapshot {
+            None => Self::new(kind),
+            Some(bytes) => {
+                let inner = guard(|| Automerge::load(bytes).map_err(|e| malformed(e.to_string())))?;
+                Self { kind, inner }
+            }
+        };
+        if !doc.has(genesis::of(kind).hash) {
+            return Err(Error::BadChange { code: "wrong_genesis", detail: format!("not a {} of ours", kind.name()) });
+        }
+        let mut parsed = Vec::new();
+        for bytes in changes {
+            for chunk in screen::chunks(bytes.as_ref()) {
+                parsed.push(parse(chunk?)?);
+            }
+        }
+        if !parsed.is_empty() {
+            doc.take(parsed)?;
+        }
+        Ok(doc)
+    }
+
+    /// Like [`Doc::load`], for what came over the network: everything is screened first.
+    ///
+    /// # Errors
+    /// As [`Doc::load`], and the screen's codes.
+    pub fn load_foreign(
+        kind: Kind,
+        snapshot: Option<&[u8]>,
+        changes: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Doc> {
+        if let Some(bytes) = snapshot {
+            screen::screen_document(bytes)?;
+        }
+        let mut doc = Self::load(kind, snapshot, std::iter::empty::<&[u8]>())?;
+        doc.apply(changes)?;
+        Ok(doc)
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its heads, sorted.
+    pub fn heads(&self) -> Vec<ChangeHash> {
+        let mut heads: Vec<_> = self.inner.get_heads().into_iter().map(|h| ChangeHash(h.0)).collect();
+        heads.sort_unstable();
+        heads
+    }
+
+    /// Its content.
+    ///
+    /// # Errors
+    /// `BadChange{malformed}` where Automerge cannot read it: it was never proved (see [`Doc::prove`]).
+    pub fn entity(&self) -> Result<Entity> {
+        Ok(self.read()?.entity)
+    }
+
+    /// Its content, and which leaves could not be read.
+    ///
+    /// # Errors
+    /// As [`Doc::entity`].
+    pub fn read(&self) -> Result<Reading> {
+        guard(|| Ok(codec::unflatten(self.kind, codec::leaves(&self.inner, self.kind, None))))
+    }
+
+    /// Its content as it was at these heads.
+    ///
+    /// # Errors
+    /// `Invalid{heads}` where one is not in the document.
+    pub fn entity_at(&self, heads: &[ChangeHash]) -> Result<Entity> {
+        let heads = self.known(heads, "heads")?;
+        guard(|| Ok(codec::unflatten(self.kind, codec::leaves(&self.inner, self.kind, Some(&heads))).entity))
+    }
+
+    /// Does all `writes` as one change of `actor`; `None` if nothing differs.
+    /// The writes are taken to be for this document: whole contents first, then
+    /// texts, then choices.
+    ///
+    /// # Errors
+    /// `Invalid`: `entity` (another kind), `seen` (heads unknown here), `field` (no such text),
+    /// `change` (more than one change can hold). `NotFound`: no such value to choose.
+    pub fn write(&mut self, actor: Actor, by: StaffId, at: Millis, writes: &[Write]) -> Result<Option<Change>> {
+        let steps = self.plan(actor, writes)?;
+        let choices = self.choices(writes)?;
+        if steps.is_empty() && choices.is_empty() {
+            return Ok(None);
+        }
+        let size: usize = steps
+            .iter()
+            .map(|step| match step {
+                Step::Put(key, ScalarValue::Str(s)) => key.len() + s.len(),
+                Step::Text(key, text) => key.len() + text.len(),
+                Step::Put(key, _) | Step::Add(key, _) => key.len() + 8,
+            })
+            .sum();
+        let too_much = |detail: String| Error::Invalid { field: "change", detail };
+        if size > MAX_WRITE {
+            return Err(too_much(format!("{size} bytes at once, at most {MAX_WRITE}")));
+        }
+        if self.max_op() > MAX_OP - 2 * screen::MAX_OPS {
+            return Err(too_much("the document has no room for more operations".into()));
+        }
+        let options =
+            CommitOptions::default().with_message(by.0.simple().to_string()).with_time(at.0.clamp(0, screen::MAX_TIME));
+        // A document that hostile changes broke may panic here; the copy is then thrown away.
+        let mut next = self.inner.clone();
+        let made = guard(|| {
+            next.set_actor(ActorId::from(actor.to_bytes()));
+            let mut tx = next.transaction();
+            for step in &steps {
+                step_into(&mut tx, step).map_err(|e| malformed(e.to_string()))?;
+            }
+            for (path, value) in &choices {
+                choose_into(&mut tx, path, value).map_err(|e| malformed(e.to_string()))?;
+            }
+            if tx.pending_ops() as u64 > screen::MAX_OPS {
+                return Err(too_much(format!("{} operations at once, at most {}", tx.pending_ops(), screen::MAX_OPS)));
+            }
+            let Some(hash) = tx.commit_with(options).0 else { return Ok(None) };
+            let change = next.get_change_by_hash(&hash).ok_or_else(|| malformed("the change is not there".into()))?;
+            Ok(Some(change))
+        })?;
+        let Some(mut change) = made else { return Ok(None) };
+        self.inner = next;
+        Ok(Some(Change::own(&mut change)))
+    }
+
+    /// What the writes put, text by text and leaf by leaf.
+    fn plan(&self, actor: Actor, writes: &[Write]) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        let puts = writes.iter().filter_map(|w| match w {
+            Write::Put(_, entity) => Some(entity),
+            Write::Text { .. } | Write::Choose { .. } => None,
+        });
+        let mut before = None;
+        for entity in puts {
+            if entity.kind() != self.kind {
+                let detail = format!("a {} into a {}", entity.kind().name(), self.kind.name());
+                return Err(Error::Invalid { field: "entity", detail });
+            }
+            let old = match before.take() {
+                Some(flat) => flat,
+                None => codec::flatten(&self.entity()?)?,
+            };
+            let new = codec::flatten(entity)?;
+            for (key, leaf) in &new {
+                let was = old.get(key);
+                if was == Some(leaf) {
+                    continue;
+                }
+                if codec::is_text(self.kind, key) {
+                    steps.push(Step::Text(key.clone(), leaf.as_str().unwrap_or_default().to_owned()));
+                } else if codec::is_count(self.kind, key) {
+                    let of = |v: Option<&serde_json::Value>| v.and_then(serde_json::Value::as_i64).unwrap_or_default();
+                    match of(Some(leaf)).saturating_sub(of(was)) {
+                        0 => {}
+                        by => steps.push(Step::Add(codec::share_key(key, actor), by)),
+                    }
+                } else {
+                    steps.push(Step::Put(key.clone(), codec::to_scalar(leaf)));
+                }
+            }
+            for key in old.keys().filter(|k| !new.contains_key(*k)) {
+                if !codec::is_text(self.kind, key) && !codec::is_count(self.kind, key) {
+                    steps.push(Step::Put(key.clone(), ScalarValue::Null));
+                }
+            }
+            before = Some(new);
+        }
+        for write in writes {
+            if let Write::Text { field, text, seen, .. } = write {
+                if !codec::is_text(self.kind, field) {
+                    let detail = format!("{field:?} is no text of a {}", self.kind.name());
+                    return Err(Error::Invalid { field: "field", detail });
+                }
+                steps.push(Step::Text(field.clone(), self.edited(field, text, seen)?));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// What the text becomes when it is edited to `text` by one who saw `seen`.
+    ///
+    /// The edit is made as of `seen` on a copy, where Automerge merges it with what
+    /// others wrote since; the result is then this side's edit. Made as of `seen` in
+    /// the document itself, the change would fork its actor's own history.
+    fn edited(&self, field: &str, text: &str, seen: &[ChangeHash]) -> Result<String> {
+        if seen.is_empty() {
+            return Ok(text.to_owned());
+        }
+        let seen = self.known(seen, "seen")?;
+        let mut now = self.inner.get_heads();
+        let mut then = seen.clone();
+        now.sort_unstable();
+        then.sort_unstable();
+        let Ok(Some((Value::Object(ObjType::Text), id))) = self.inner.get(ROOT, field) else {
+            return Ok(text.to_owned());
+        };
+        if now == then {
+            return Ok(text.to_owned());
+        }
+        guard(|| {
+            let broken = |e: &dyn std::fmt::Display| malformed(e.to_string());
+            let mut scratch = self.inner.clone();
+            scratch.set_actor(ActorId::from([0xff; Actor::LEN]));
+            let mut tx = scratch.transaction_at(PatchLog::inactive(), &seen).map_err(|e| broken(&e))?;
+            tx.update_text(&id, text).map_err(|e| broken(&e))?;
+            tx.commit();
+            scratch.text(&id).map_err(|e| broken(&e))
+        })
+    }
+
+    /// The values chosen, by leaf.
+    fn choices(&self, writes: &[Write]) -> Result<Vec<(String, Chosen)>> {
+        let mut out = Vec::new();
+        for write in writes {
+            let Write::Choose { path, choice, .. } = write else { continue };
+            let values = guard(|| self.inner.get_all(ROOT, path).map_err(|e| malformed(e.to_string())))?;
+            let chosen = values
+                .iter()
+                .find(|(_, id)| self.inner.hash_for_opid(id).is_some_and(|h| h.0 == choice.0))
+                .ok_or_else(|| Error::NotFound(format!("no value of {path:?} set by {choice}")))?;
+            if values.len() < 2 {
+                continue;
+            }
+            let chosen = match chosen {
+                (Value::Object(ObjType::Text), id) => {
+                    Chosen::Text(self.inner.text(id).map_err(|e| malformed(e.to_string()))?)
+                }
+                (Value::Scalar(s), _) => Chosen::Scalar(match s.as_ref() {
+                    ScalarValue::Counter(c) => ScalarValue::counter(c.into()),
+                    other => other.clone(),
+                }),
+                (Value::Object(_), _) => {
+                    return Err(Error::NotFound(format!("no value of {path:?} that can be chosen")));
+                }
+            };
+            out.push((path.clone(), chosen));
+        }
+        Ok(out)
+    }
+
+    /// Applies foreign changes, in any order; all or none.
+    ///
+    /// # Errors
+    /// `BadChange`: the screen's codes, `missing_deps`, `duplicate_seq` (another change of
+    /// that actor has the number), `bad_seq` (a gap), `bad_start_op`, `malformed`.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<()> {
+        let mut headers = Vec::new();
+        let mut parsed = Vec::new();
+        let mut batch = HashSet::new();
+        for bytes in changes {
+            let header = screen::screen(bytes.as_ref())?;
+            if !self.has(header.hash) && batch.insert(header.hash) {
+                parsed.push(parse(bytes.as_ref())?);
+                headers.push(header);
+            }
+        }
+        if parsed.is_empty() {
+            return Ok(());
+        }
+        self.fits(headers)?;
+        self.take(parsed)
+    }
+
+    /// Whether these new changes continue the document's history as honest ones do.
+    fn fits(&self, mut headers: Vec<Header>) -> Result<()> {
+        let bad = |code, detail| Err(Error::BadChange { code, detail });
+        let (mut ends, mut seqs, mut max) = (HashMap::new(), HashMap::<Vec<u8>, u64>::new(), 0);
+        for meta in self.inner.get_changes_meta(&[]) {
+            ends.insert(ChangeHash(meta.hash.0), meta.max_op);
+            let seq = seqs.entry(meta.actor.to_bytes().to_vec()).or_default();
+            *seq = meta.seq.max(*seq);
+            max = meta.max_op.max(max);
+        }
+        // A child starts after its parents end, so this order has parents first.
+        headers.sort_by_key(|h| h.start_op);
+        for h in headers {
+            let mut after = 0;
+            for dep in &h.deps {
+                match ends.get(dep) {
+                    Some(end) => after = after.max(*end),
+                    None => return bad("missing_deps", format!("{} needs {dep}", h.hash)),
+                }
+            }
+            let seq = seqs.entry(h.actor.clone()).or_default();
+            if h.seq <= *seq {
+                return bad("duplicate_seq", format!("{} has number {}, its actor is at {seq}", h.hash, h.seq));
+            }
+            if h.seq != *seq + 1 {
+                return bad("bad_seq", format!("{} has number {}, its actor is at {seq}", h.hash, h.seq));
+            }
+            if h.start_op <= after || h.start_op > max + 1 {
+                return bad(
+                    "bad_start_op",
+                    format!("{} starts at {}, not in {}..={}", h.hash, h.start_op, after + 1, max + 1),
+                );
+            }
+            *seq = h.seq;
+            let end = h.start_op + h.ops - 1;
+            max = max.max(end);
+            ends.insert(h.hash, end);
+        }
+        Ok(())
+    }
+
+    /// Applies on a copy, so that a failure leaves the document as it was.
+    fn take(&mut self, changes: Vec<automerge::Change>) -> Result<()> {
+        let hashes: Vec<_> = changes.iter().map(automerge::Change::hash).collect();
+        let mut next = self.inner.clone();
+        guard(|| {
+            next.apply_changes(changes).map_err(|e| match e {
+                automerge::AutomergeError::DuplicateSeqNumber(..) => {
+                    Error::BadChange { code: "duplicate_seq", detail: e.to_string() }
+                }
+                e => malformed(e.to_string()),
+            })
+        })?;
+        // What lacks a parent waits in a queue: not here.
+        if let Some(hash) = hashes.iter().find(|h| next.get_change_meta_by_hash(h).is_none()) {
+            return Err(Error::BadChange { code: "missing_deps", detail: format!("{hash} lacks a parent") });
+        }
+        self.inner = next;
+        Ok(())
+    }
+
+    /// Which of the change's parents are not here.
+    pub fn missing(&self, header: &Header) -> Vec<ChangeHash> {
+        header.deps.iter().filter(|d| !self.has(**d)).copied().collect()
+    }
+
+    /// Whether the change is here (the genesis is, always).
+    pub fn has(&self, hash: ChangeHash) -> bool {
+        self.inner.get_change_meta_by_hash(&automerge::ChangeHash(hash.0)).is_some()
+    }
+
+    /// The whole document, compressed.
+    pub fn save(&self) -> Vec<u8> {
+        self.inner.save()
+    }
+
+    /// The changes that `heads` do not cover, one after another; loads as one of `changes`.
+    pub fn save_after(&self, heads: &[ChangeHash]) -> Vec<u8> {
+        self.changes_since(heads).into_iter().flat_map(|c| c.bytes).collect()
+    }
+
+    /// The changes that `have` does not cover, parents first, without the genesis; unknown hashes are passed over.
+    pub fn changes_since(&self, have: &[ChangeHash]) -> Vec<Change> {
+        let have: Vec<_> = have.iter().filter(|h| self.has(**h)).map(|h| automerge::ChangeHash(h.0)).collect();
+        let genesis = genesis::of(self.kind).hash.0;
+        let mut changes = self.inner.get_changes(&have);
+        changes.iter_mut().filter(|c| c.hash().0 != genesis).map(Change::own).collect()
+    }
+
+    /// Every change but the genesis, parents first.
+    pub fn changes(&self) -> Vec<Change> {
+        self.changes_since(&[])
+    }
+
+    /// One change; `None` where it is not here.
+    pub fn change(&self, hash: ChangeHash) -> Option<Change> {
+        self.inner.get_change_by_hash(&automerge::ChangeHash(hash.0)).map(|mut c| Change::own(&mut c))
+    }
+
+    /// The number the actor's next change will have, from 1.
+    pub fn next_seq(&self, actor: Actor) -> u64 {
+        let actor = ActorId::from(actor.to_bytes());
+        let metas = self.inner.get_changes_meta(&[]);
+        1 + metas.iter().filter(|m| *m.actor == actor).map(|m| m.seq).max().unwrap_or_default()
+    }
+
+    /// The highest operation counter.
+    pub fn max_op(&self) -> u64 {
+        self.inner.get_changes_meta(&[]).iter().map(|m| m.max_op).max().unwrap_or_default()
+    }
+
+    /// How many changes, without the genesis.
+    pub fn len(&self) -> usize {
+        (self.inner.stats().num_changes as usize).saturating_sub(1)
+    }
+
+    /// Whether nothing was ever written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every leaf set to several different values at once, with each value's
+    /// author and time. A leaf cleared by one and set by another has a null among
+    /// them. Counts never clash: they add up.
+    pub fn clashes(&self) -> Vec<Clash> {
+        // A document that Automerge cannot read has no clashes to show; `entity` reports it.
+        guard(|| Ok(self.find_clashes())).unwrap_or_default()
+    }
+
+    fn find_clashes(&self) -> Vec<Clash> {
+        let mut out = Vec::new();
+        for item in self.inner.map_range(ROOT, ..).filter(|i| i.conflict) {
+            if &*item.key == codec::KIND_KEY || codec::share_of(self.kind, &item.key).is_some() {
+                continue;
+            }
+            let shown = item.id();
+            let all = self.inner.get_all(ROOT, &*item.key).unwrap_or_default();
+            let mut values: Vec<_> = all.iter().filter_map(|(v, id)| self.clash_value(v, id, *id == shown)).collect();
+            values.sort_by_key(|v| (v.at, v.change));
+            let differ = values.windows(2).any(|w| w[0].value != w[1].value);
+            if differ {
+                out.push(Clash { path: item.key.into_owned(), values });
+            }
+        }
+        out
+    }
+
+    fn clash_value(&self, value: &Value<'_>, id: &ObjId, shown: bool) -> Option<ClashValue> {
+        let value = match value {
+            Value::Scalar(s) => codec::scalar(s)?,
+            Value::Object(ObjType::Text) => self.inner.text(id).ok()?.into(),
+            Value::Object(_) => return None,
+        };
+        let hash = self.inner.hash_for_opid(id)?;
+        let meta = self.inner.get_change_meta_by_hash(&hash)?;
+        let device: Option<DeviceId> = Actor::from_bytes(meta.actor.to_bytes()).map(|a| a.device);
+        Some(ClashValue {
+            change: ChangeHash(hash.0),
+            value,
+            by: meta.message.as_deref().and_then(person),
+            device,
+            at: Millis(meta.timestamp),
+            shown,
+        })
+    }
+
+    /// Proves that the document can live on: saved and loaded again it has the
+    /// same heads, changes and content.
+    ///
+    /// # Errors
+    /// `BadChange{poisoned}` where it does not come back the same.
+    pub fn prove(&self) -> Result<()> {
+        let poisoned = |detail: &str| Error::BadChange { code: "poisoned", detail: detail.into() };
+        let again = guard(|| Self::load(self.kind, Some(&self.inner.save()), std::iter::empty::<&[u8]>()))
+            .map_err(|_| poisoned("does not load again"))?;
+        let hashes = |doc: &Self| -> std::collections::BTreeSet<_> {
+            doc.inner.get_changes_meta(&[]).iter().map(|m| m.hash).collect()
+        };
+        if again.heads() != self.heads() || hashes(&again) != hashes(self) {
+            return Err(poisoned("comes back with another history"));
+        }
+        if guard(|| Ok(codec::leaves(&again.inner, self.kind, None)))?
+            != guard(|| Ok(codec::leaves(&self.inner, self.kind, None)))?
+        {
+            return Err(poisoned("comes back with another content"));
+        }
+        Ok(())
+    }
+
+    fn known(&self, heads: &[ChangeHash], field: &'static str) -> Result<Vec<automerge::ChangeHash>> {
+        match heads.iter().find(|h| !self.has(**h)) {
+            Some(h) => Err(Error::Invalid { field, detail: format!("{h} is not in this document") }),
+            None => Ok(heads.iter().map(|h| automerge::ChangeHash(h.0)).collect()),
+        }
+    }
+}
+
+/// A value chosen among clashing ones.
+enum Chosen {
+    Scalar(ScalarValue),
+    Text(String),
+}
+
+fn step_into(tx: &mut Transaction<'_>, step: &Step) -> Result<(), automerge::AutomergeError> {
+    match step {
+        Step::Put(key, value) => tx.put(ROOT, key.as_str(), value.clone()),
+        Step::Text(key, text) => {
+            let id = match tx.get(ROOT, key.as_str())? {
+                Some((Value::Object(ObjType::Text), id)) => id,
+                _ => tx.put_object(ROOT, key.as_str(), ObjType::Text)?,
+            };
+            tx.update_text(&id, text)
+        }
+        Step::Add(key, by) => {
+            let all = tx.get_all(ROOT, key.as_str())?;
+            match all.as_slice() {
+                [(value, _)] if codec::counter(value).is_some() => tx.increment(ROOT, key.as_str(), *by),
+                // None yet, or one from each file of a copied actor: an increment would count for all of them.
+                all => {
+                    let sum = all.iter().filter_map(|(v, _)| codec::counter(v)).fold(*by, i64::saturating_add);
+                    tx.put(ROOT, key.as_str(), ScalarValue::counter(sum))
+                }
+            }
+        }
+    }
+}
+
+fn choose_into(tx: &mut Transaction<'_>, path: &str, chosen: &Chosen) -> Result<(), automerge::AutomergeError> {
+    match chosen {
+        Chosen::Scalar(value) => tx.put(ROOT, path, value.clone()),
+        Chosen::Text(text) => {
+            let id = tx.put_object(ROOT, path, ObjType::Text)?;
+            tx.splice_text(&id, 0, 0, text)
+        }
+    }
+}
