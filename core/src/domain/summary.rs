@@ -1,8 +1,16 @@
 //! What lists show of a document: one row, the same on phone and server.
 
-use super::{DocId, DocRef, Entity, Kind, Millis, StaffId, World};
+use super::stage::{job_visits, next_call, request_stage, stage, visit_stage};
+use super::{
+    Appraisal, Complaint, Customer, CustomerId, DocId, DocRef, Entity, FollowUp, ItemId, Kind, Millis, Request,
+    RequestId, SignoffRole, Staff, StaffId, Suggestion, Visit, VisitId, WorkOrder, WorkOrderId, World, WorldExt, Zone,
+    forms_content,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+#[cfg(test)]
+mod tests;
 
 /// The row of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,7 +48,7 @@ pub fn parent(entity: &Entity) -> Option<DocId> {
         Entity::Complaint(c) => c.work_order.map(Into::into).or(c.customer.map(Into::into)),
         Entity::Statement(s) => s.complaint.map(Into::into),
         Entity::Suggestion(s) => s.work_order.map(Into::into),
-        Entity::Appraisal(a) => a.suggestion.map(Into::into),
+        Entity::Appraisal(a) => a.suggestion.map(Into::into).or(a.staff.map(Into::into)),
         Entity::Staff(_) | Entity::Settings(_) | Entity::Customer(_) => None,
     }
 }
@@ -48,34 +56,113 @@ pub fn parent(entity: &Entity) -> Option<DocId> {
 /// Stands for every member of staff among [`readers`].
 pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
 
+/// The work order that answers a request: one not cancelled before one that
+/// is, then the first opened. Found through the request's customer.
+pub fn answering(id: RequestId, request: &Request, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
+    let orders = world.children(Kind::WorkOrder, request.customer?.into());
+    let answers = orders.into_iter().filter_map(|o| Some((o.into(), world.get::<WorkOrder>(o)?)));
+    answers.filter(|(_, w)| w.request == Some(id)).min_by_key(|(o, w)| (w.cancelled.is_some(), *o))
+}
+
+/// The job a visit belongs to: its work order, or for an unplanned visit the
+/// one that answers its request.
+pub fn order_of(visit: &Visit, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
+    match (visit.work_order, visit.request) {
+        (Some(id), _) => world.get(id).map(|w| (id, w)),
+        (None, Some(id)) => answering(id, &world.get(id)?, world),
+        (None, None) => None,
+    }
+}
+
 /// The rows that change when this document does, besides its own: a visit
 /// changes its work order's stage, a work order its visits' numbers. `world`
 /// already holds the new content. Not recursive: re-project just these.
 pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
-    let _ = (doc, world);
+    let mut rows = BTreeSet::new();
     match entity {
-        Entity::Visit(v) => v.work_order.map(|w| DocRef::new(Kind::WorkOrder, w)).into_iter().collect(),
-        _ => Vec::new(),
+        Entity::Visit(v) => {
+            let order = order_of(v, world);
+            let request = v.request.or(order.as_ref().and_then(|(_, w)| w.request));
+            rows.extend(v.work_order.or(order.map(|(id, _)| id)).map(|id| DocRef::new(Kind::WorkOrder, id)));
+            rows.extend(request.map(|id| DocRef::new(Kind::Request, id)));
+        }
+        Entity::WorkOrder(w) => {
+            rows.extend(world.children(Kind::Visit, doc.id).into_iter().map(|id| DocRef::new(Kind::Visit, id)));
+            if let Some(request) = w.request {
+                rows.insert(DocRef::new(Kind::Request, request));
+                let unplanned = world.children(Kind::Visit, request.into());
+                rows.extend(unplanned.into_iter().map(|id| DocRef::new(Kind::Visit, id)));
+            }
+        }
+        Entity::Request(_) => {
+            rows.extend(world.children(Kind::Visit, doc.id).into_iter().map(|id| DocRef::new(Kind::Visit, id)));
+        }
+        Entity::FollowUp(f) => rows.extend(f.customer.map(|id| DocRef::new(Kind::Customer, id))),
+        Entity::Appraisal(a) => rows.extend(a.suggestion.map(|id| DocRef::new(Kind::Suggestion, id))),
+        _ => {}
+    }
+    rows.remove(&doc);
+    rows.into_iter().collect()
+}
+
+/// Who must have this document on their phone ([`EVERYBODY`] for staff and
+/// settings): whoever a work order ever assigned has it, its visits, its
+/// customer and its request; an author what they wrote; a person what is
+/// decided or said about them.
+pub fn readers(doc: DocRef, entity: &Entity, world: &dyn World) -> BTreeSet<StaffId> {
+    match entity {
+        Entity::Staff(_) | Entity::Settings(_) => [EVERYBODY].into(),
+        Entity::WorkOrder(w) => w.ever_assigned(),
+        Entity::Visit(v) => {
+            let mut who = order_of(v, world).map(|(_, w)| w.ever_assigned()).unwrap_or_default();
+            if let (None, Some(request)) = (v.work_order, v.request) {
+                who.extend(world.get::<Request>(request).and_then(|r| r.author));
+            }
+            who
+        }
+        Entity::Customer(_) => {
+            let orders = world.children(Kind::WorkOrder, doc.id);
+            orders.into_iter().filter_map(|id| world.get::<WorkOrder>(id)).flat_map(|w| w.ever_assigned()).collect()
+        }
+        Entity::Request(r) => {
+            let mut who = answering(doc.id.into(), r, world).map(|(_, w)| w.ever_assigned()).unwrap_or_default();
+            who.extend(r.author);
+            who
+        }
+        Entity::FollowUp(_) => BTreeSet::new(),
+        Entity::Complaint(c) => c.staff.iter().copied().collect(),
+        Entity::Statement(s) => s.author.into_iter().collect(),
+        Entity::Suggestion(s) => s.author.into_iter().collect(),
+        Entity::Appraisal(a) => {
+            let author = a.suggestion.and_then(|id| world.get::<Suggestion>(id)).and_then(|s| s.author);
+            a.staff.into_iter().chain(author).collect()
+        }
     }
 }
 
-/// Who must have this document on their phone ([`EVERYBODY`] for staff and settings).
-pub fn readers(doc: DocRef, entity: &Entity, world: &dyn World) -> BTreeSet<StaffId> {
-    let _ = (doc, entity, world);
-    BTreeSet::new()
-}
-
 /// What this document's content brings to whom: itself, and for a work order
-/// also its visits, request and customer. Only ever grows while assignments do.
+/// also its visits, request and customer, for a request its unplanned visit.
+/// Together over all documents the same as [`readers`], without ever searching
+/// a customer's whole history; only grows while assignments do.
 pub fn grants(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<(DocRef, StaffId)> {
-    let _ = (doc, entity, world);
-    Vec::new()
+    let mut docs = vec![doc];
+    match entity {
+        // Work orders bring their customer along.
+        Entity::Customer(_) => return Vec::new(),
+        Entity::WorkOrder(w) => {
+            docs.extend(touches(doc, entity, world));
+            docs.extend(w.customer.map(|id| DocRef::new(Kind::Customer, id)));
+        }
+        Entity::Request(_) => docs.extend(touches(doc, entity, world)),
+        _ => {}
+    }
+    let who = readers(doc, entity, world);
+    docs.into_iter().flat_map(|d| who.iter().map(move |s| (d, *s))).collect()
 }
 
 /// Projects a document to its row.
 pub fn summary(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> Summary {
-    let _ = (world, now);
-    Summary {
+    let row = Summary {
         doc,
         parent: parent(entity),
         number: String::new(),
@@ -86,5 +173,320 @@ pub fn summary(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> 
         people: Vec::new(),
         flags: Vec::new(),
         search: String::new(),
+    };
+    let mut words = Words::default();
+    let mut row = match entity {
+        Entity::Staff(s) => {
+            words.add([&s.name, &s.code, &s.phone]);
+            let status = if s.left.is_some() { "left" } else { "active" };
+            Summary {
+                number: s.code.clone(),
+                title: s.name.clone(),
+                subtitle: clip(&s.phone),
+                status: status.into(),
+                people: vec![doc.id.into()],
+                ..row
+            }
+        }
+        Entity::Settings(s) => {
+            words.add([&s.company]);
+            Summary { title: s.company.clone(), ..row }
+        }
+        Entity::Customer(c) => of_customer(doc.id.into(), c, world, &mut words, row),
+        Entity::Request(r) => of_request(doc.id.into(), r, world, now, &mut words, row),
+        Entity::WorkOrder(w) => of_order(doc.id.into(), w, world, now, &mut words, row),
+        Entity::Visit(v) => of_visit(doc.id.into(), v, world, &mut words, row),
+        Entity::FollowUp(f) => of_follow_up(f, world, &mut words, row),
+        Entity::Complaint(c) => of_complaint(c, world, &mut words, row),
+        Entity::Statement(s) => {
+            let name = s.author.and_then(|id| world.get::<Staff>(id)).map(|s| s.name).unwrap_or_default();
+            words.add([&name, &s.text.0]);
+            Summary {
+                title: name,
+                subtitle: clip(&s.text),
+                due: s.written.as_ref().map(|m| m.at.best()),
+                people: s.author.into_iter().collect(),
+                ..row
+            }
+        }
+        Entity::Suggestion(s) => {
+            let ruled = world.children(Kind::Appraisal, doc.id).into_iter().filter_map(|id| world.get::<Appraisal>(id));
+            let decision = ruled.filter_map(|a| a.decision).max_by_key(|d| (d.why.at.best(), d.decision));
+            words.add([&s.title, &s.text.0]);
+            words.staff(s.author, world);
+            Summary {
+                title: s.title.clone(),
+                subtitle: clip(&s.text),
+                status: decision.map_or("open", |d| d.decision.word()).into(),
+                due: s.written.as_ref().map(|m| m.at.best()),
+                people: s.author.into_iter().collect(),
+                ..row
+            }
+        }
+        Entity::Appraisal(a) => {
+            let author = a.suggestion.and_then(|id| world.get::<Suggestion>(id)).and_then(|s| s.author);
+            let staff = a.staff.or(author);
+            let name = staff.and_then(|id| world.get::<Staff>(id)).map(|s| s.name).unwrap_or_default();
+            let reason = a.decision.as_ref().map(|d| d.why.reason.clone()).unwrap_or_default();
+            words.add([&name, &reason, &a.proposal]);
+            Summary {
+                number: a.proposal.clone(),
+                title: name,
+                subtitle: clip(&reason),
+                status: a.decision.as_ref().map_or("open", |d| d.decision.word()).into(),
+                due: a.decision.as_ref().map(|d| d.why.at.best()),
+                people: staff.into_iter().collect(),
+                ..row
+            }
+        }
+    };
+    row.search = words.text();
+    row
+}
+
+fn of_customer(id: CustomerId, c: &Customer, world: &dyn World, words: &mut Words, row: Summary) -> Summary {
+    let settings = world.settings();
+    let calls: Vec<FollowUp> =
+        world.children(Kind::FollowUp, id.into()).into_iter().filter_map(|id| world.get(id)).collect();
+    words.customer(c);
+    words.add([&c.notes.0]);
+    for (_, e) in c.equipment.iter().filter(|(_, e)| !e.removed) {
+        words.add([&e.model, &e.serial, &e.name]);
+    }
+    words.add(c.contracts.values().filter(|k| !k.removed).map(|k| &k.number));
+    let address = c.addresses.values().find(|a| !a.removed).map(|a| clip(&a.text)).unwrap_or_default();
+    Summary {
+        number: c.code.clone(),
+        title: c.name.clone(),
+        subtitle: address,
+        due: next_call(c, &calls, &settings).map(|day| Zone::of(&settings).start(day)),
+        ..row
+    }
+}
+
+fn of_request(id: RequestId, r: &Request, world: &dyn World, now: Millis, words: &mut Words, row: Summary) -> Summary {
+    let order = answering(id, r, world);
+    let final_number = order.as_ref().and_then(|(_, w)| w.request_number.clone());
+    let customer = r.customer.and_then(|id| world.get::<Customer>(id));
+    let status = match &order {
+        Some((id, w)) if r.withdrawn.is_none() || w.cancelled.is_none() => stage(w, &job_visits(*id, w, world), now).0,
+        _ => request_stage(r),
+    };
+    words.add([&r.provisional_number]);
+    words.add(&final_number);
+    words.add([&r.customer_name, &r.contact_name, &r.contact_phone, &r.address, &r.problem.0]);
+    words.machine(customer.as_ref(), r.equipment);
+    words.add(customer.iter().map(|c| &c.name));
+    let due = r.reported.map(|at| at.best().plus(world.settings().arrival_hours.saturating_mul(60 * Millis::MINUTE)));
+    Summary {
+        number: final_number.unwrap_or_else(|| r.provisional_number.clone()),
+        title: first_of([&r.customer_name, customer.as_ref().map_or(&String::new(), |c| &c.name)]),
+        subtitle: clip(&r.problem),
+        status: status.word().into(),
+        due: order.and_then(|(_, w)| w.arrival_deadline).or(due),
+        people: r.author.into_iter().collect(),
+        ..row
+    }
+}
+
+fn of_order(
+    id: WorkOrderId,
+    w: &WorkOrder,
+    world: &dyn World,
+    now: Millis,
+    words: &mut Words,
+    row: Summary,
+) -> Summary {
+    let visits = job_visits(id, w, world);
+    let (at, contradictions) = stage(w, &visits, now);
+    let customer = w.customer.and_then(|id| world.get::<Customer>(id));
+    let request = w.request.and_then(|id| world.get::<Request>(id));
+    words.add(&w.number);
+    words.add(&w.request_number);
+    words.add(w.record_numbers.values());
+    words.add(visits.iter().flat_map(|(_, v)| v.provisional_numbers.values()));
+    words.add(request.iter().map(|r| &r.provisional_number));
+    words.order(w);
+    if let Some(customer) = &customer {
+        words.customer(customer);
+    }
+    words.machine(customer.as_ref(), w.equipment);
+    for staff in w.ever_assigned() {
+        words.staff(Some(staff), world);
+    }
+    let provisional = || {
+        let own = visits.iter().flat_map(|(_, v)| v.provisional_numbers.values().cloned()).next();
+        own.or(request.as_ref().map(|r| r.provisional_number.clone())).unwrap_or_default()
+    };
+    let mut flags: Vec<String> = contradictions.into_iter().map(|c| c.key).collect();
+    let content = forms_content::dispatch_content(w);
+    for role in SignoffRole::ALL {
+        if w.signoffs.get(role).is_some_and(|s| s.content != content) {
+            flags.push(format!("signoff_voided:{role}"));
+        }
+    }
+    if visits.iter().any(|(_, v)| signature_voided(v)) {
+        flags.push("signature_voided".into());
+    }
+    // Those on the job now come first: lists show them.
+    let mut people = w.current_technicians();
+    people.extend(w.ever_assigned().into_iter().filter(|s| !w.current_technicians().contains(s)));
+    Summary {
+        number: w.number.clone().unwrap_or_else(provisional),
+        title: first_of([&w.dispatch.customer_name, customer.as_ref().map_or(&String::new(), |c| &c.name)]),
+        subtitle: clip(&w.dispatch.service_description),
+        status: at.word().into(),
+        due: w.planned_start.or(w.arrival_deadline),
+        people,
+        flags,
+        ..row
+    }
+}
+
+fn of_visit(id: VisitId, v: &Visit, world: &dyn World, words: &mut Words, row: Summary) -> Summary {
+    let order = order_of(v, world).map(|(_, w)| w);
+    let request = v.request.or(order.as_ref().and_then(|w| w.request)).and_then(|id| world.get::<Request>(id));
+    let customer = order.as_ref().and_then(|w| w.customer).or(request.as_ref().and_then(|r| r.customer));
+    let customer = customer.and_then(|id| world.get::<Customer>(id));
+    let number = order.as_ref().and_then(|w| w.record_numbers.get(&id)).cloned();
+    words.add(&number);
+    words.add(v.provisional_numbers.values());
+    words.add(order.iter().filter_map(|w| w.number.as_ref()));
+    if let Some(order) = &order {
+        words.order(order);
+    }
+    if let Some(r) = &request {
+        words.add([&r.customer_name, &r.contact_name, &r.contact_phone, &r.address]);
+    }
+    words.add(customer.iter().map(|c| &c.name));
+    let equipment = order.as_ref().and_then(|w| w.equipment).or(request.as_ref().and_then(|r| r.equipment));
+    words.machine(customer.as_ref(), equipment);
+    words.add([&v.service_description.0, &v.diagnosis.0, &v.resolution.0, &v.remarks.0, &v.customer_comment.0]);
+    words.add(v.notes.values().map(|n| &n.text));
+    words.add(v.items.values().flat_map(|i| [&i.part_no, &i.name]));
+    let mut people = order.as_ref().map(WorkOrder::current_technicians).unwrap_or_default();
+    let others = order.iter().flat_map(WorkOrder::ever_assigned).chain(request.as_ref().and_then(|r| {
+        // An unplanned visit is its request's author's.
+        r.author.filter(|_| v.work_order.is_none())
+    }));
+    let others: BTreeSet<StaffId> = others.chain(v.people()).filter(|s| !people.contains(s)).collect();
+    people.extend(others);
+    let nothing = String::new();
+    Summary {
+        number: number.or(v.provisional_numbers.values().next().cloned()).unwrap_or_default(),
+        title: first_of([
+            order.as_ref().map_or(&nothing, |w| &w.dispatch.customer_name),
+            customer.as_ref().map_or(&nothing, |c| &c.name),
+            request.as_ref().map_or(&nothing, |r| &r.customer_name),
+        ]),
+        subtitle: clip(&first_of([
+            &v.service_description.0,
+            order.as_ref().map_or(&nothing, |w| &w.dispatch.service_description.0),
+            request.as_ref().map_or(&nothing, |r| &r.problem.0),
+        ])),
+        status: visit_stage(v).word().into(),
+        due: order.as_ref().and_then(|w| w.planned_start.or(w.arrival_deadline)),
+        people,
+        flags: signature_voided(v).then(|| "signature_voided".into()).into_iter().collect(),
+        ..row
+    }
+}
+
+fn of_follow_up(f: &FollowUp, world: &dyn World, words: &mut Words, row: Summary) -> Summary {
+    let customer = f.customer.and_then(|id| world.get::<Customer>(id));
+    let name = customer.map(|c| c.name).unwrap_or_default();
+    words.add([&name, &f.opinion.0, &f.analysis.0]);
+    let due = f.due.map(|day| Zone::of(&world.settings()).start(day));
+    Summary {
+        title: name,
+        subtitle: clip(&f.opinion),
+        status: f.outcome.map_or("due", |o| o.word()).into(),
+        due: f.done.as_ref().map(|m| m.at.best()).or(due),
+        people: f.done.iter().map(|m| m.by).collect(),
+        ..row
+    }
+}
+
+fn of_complaint(c: &Complaint, world: &dyn World, words: &mut Words, row: Summary) -> Summary {
+    let order = c.work_order.and_then(|id| world.get::<WorkOrder>(id));
+    let customer = c.customer.or(order.as_ref().and_then(|w| w.customer)).and_then(|id| world.get::<Customer>(id));
+    let name = customer.map(|c| c.name).unwrap_or_default();
+    words.add([&name, &c.description.0]);
+    words.add(order.iter().filter_map(|w| w.number.as_ref()));
+    for staff in c.staff.iter() {
+        words.staff(Some(*staff), world);
+    }
+    let status = match (&c.dismissed, &c.resolved) {
+        (Some(_), _) => "dismissed",
+        (None, Some(_)) => "resolved",
+        (None, None) => "open",
+    };
+    Summary {
+        title: name,
+        subtitle: clip(&c.description),
+        status: status.into(),
+        due: c.received.map(|at| at.best()),
+        people: c.staff.iter().copied().collect(),
+        ..row
+    }
+}
+
+/// Whether what the customer signed is no longer what the form says.
+pub fn signature_voided(visit: &Visit) -> bool {
+    visit.signature.as_ref().is_some_and(|s| s.content != forms_content::visit_content(visit))
+}
+
+/// The first line, at most 80 characters.
+fn clip(text: &str) -> String {
+    text.trim_start().lines().next().unwrap_or_default().chars().take(80).collect::<String>().trim_end().into()
+}
+
+fn first_of<const N: usize>(texts: [&String; N]) -> String {
+    texts.into_iter().find(|t| !t.trim().is_empty()).cloned().unwrap_or_default()
+}
+
+/// The words a row is found by, each text once.
+#[derive(Default)]
+struct Words {
+    seen: BTreeSet<String>,
+    out: String,
+}
+
+impl Words {
+    fn add<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) {
+        for text in texts {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            if !text.is_empty() && !self.seen.contains(&text) {
+                if !self.out.is_empty() {
+                    self.out.push(' ');
+                }
+                self.out.push_str(&text);
+                self.seen.insert(text);
+            }
+        }
+    }
+    fn staff(&mut self, id: Option<StaffId>, world: &dyn World) {
+        if let Some(s) = id.and_then(|id| world.get::<Staff>(id)) {
+            self.add([&s.name]);
+        }
+    }
+    fn customer(&mut self, c: &Customer) {
+        self.add([&c.name, &c.code]);
+        self.add(c.contacts.values().filter(|k| !k.removed).flat_map(|k| [&k.name, &k.phone]));
+        self.add(c.addresses.values().filter(|a| !a.removed).map(|a| &a.text));
+    }
+    fn machine(&mut self, customer: Option<&Customer>, id: Option<ItemId>) {
+        if let Some(e) = id.and_then(|id| customer?.equipment.get(&id)) {
+            self.add([&e.model, &e.serial, &e.name]);
+        }
+    }
+    fn order(&mut self, w: &WorkOrder) {
+        let d = &w.dispatch;
+        self.add([&d.customer_name, &d.contact_name, &d.contact_phone, &d.service_address]);
+        self.add([&d.service_description.0, &d.remarks.0]);
+        self.add(d.items.values().filter(|i| !i.removed).flat_map(|i| [&i.part_no, &i.name]));
+    }
+    fn text(self) -> String {
+        self.out
     }
 }
