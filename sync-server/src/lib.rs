@@ -1,9 +1,203 @@
 //! The Onsite sync server: ledger, gate, office, routes.
 
+pub mod auth;
+pub mod blobs;
+pub mod config;
 pub mod error;
 pub mod gate;
 pub mod ledger;
+pub mod metrics;
 pub mod office;
+pub mod problem;
+pub mod routes;
 pub mod storage;
 
+pub use config::Config;
 pub use error::{Error, Result};
+
+use crate::auth::{Lockout, Rate};
+use crate::blobs::Blobs;
+use crate::ledger::Ledger;
+use onsite_core::domain::{DeviceId, Millis};
+use onsite_core::env::Env;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The machine's clock and dice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEnv;
+
+impl Env for SystemEnv {
+    fn now(&self) -> Millis {
+        Millis(jiff::Timestamp::now().as_millisecond())
+    }
+
+    fn fill(&self, buf: &mut [u8]) {
+        if let Err(e) = getrandom::fill(buf) {
+            // Going on with guessable secrets would be worse than stopping.
+            tracing::error!("the system gives no randomness: {e}");
+            std::process::abort();
+        }
+    }
+}
+
+/// Everything that requests share.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Blobs.
+    pub blobs: Blobs,
+    /// Cancelled when the server stops: streams end.
+    pub stopping: CancellationToken,
+    /// Listeners to `/v1/events`.
+    pub(crate) listeners: AtomicUsize,
+    pub(crate) device_rate: Rate<DeviceId>,
+    pub(crate) nonce_rate: Rate<DeviceId>,
+    pub(crate) login_rate: Rate<IpAddr>,
+    pub(crate) lockout: Lockout,
+}
+
+impl App {
+    /// Puts an app together.
+    ///
+    /// # Errors
+    /// Where the blob store cannot be opened.
+    pub fn new(config: Config, ledger: Ledger) -> Result<Arc<Self>> {
+        let blobs = Blobs::open(&config)?;
+        Ok(Arc::new(Self {
+            config,
+            ledger,
+            blobs,
+            stopping: CancellationToken::new(),
+            listeners: AtomicUsize::new(0),
+            device_rate: Rate::default(),
+            nonce_rate: Rate::default(),
+            login_rate: Rate::default(),
+            lockout: Lockout::default(),
+        }))
+    }
+
+    /// The session cookie's name. Browsers take `__Host-` only with `Secure`.
+    pub fn cookie_name(&self) -> &'static str {
+        if self.config.secure_cookies() { "__Host-onsite" } else { "onsite" }
+    }
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What its requests share.
+    pub app: Arc<App>,
+    handle: axum_server::Handle<SocketAddr>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// Stops taking requests, finishes those under way, and waits for that.
+    ///
+    /// # Errors
+    /// Where serving had failed.
+    pub async fn shutdown(self) -> Result<()> {
+        self.app.stopping.cancel();
+        self.handle.graceful_shutdown(Some(Duration::from_secs(self.app.config.limits.shutdown_seconds)));
+        self.wait().await
+    }
+
+    /// Waits until the server has ended.
+    ///
+    /// # Errors
+    /// Where serving failed.
+    pub async fn wait(self) -> Result<()> {
+        self.task.await.map_err(|e| Error::Internal(format!("serving: {e}")))?.map_err(Error::File)
+    }
+}
+
+/// Opens the storage that the configuration names, with the ledger over it.
+///
+/// # Errors
+/// Where the data folder cannot be made; the storage's.
+pub async fn open(config: &Config) -> Result<Ledger> {
+    std::fs::create_dir_all(&config.data)?;
+    // Until the SQLite storage has landed.
+    let storage = storage::MemoryStorage::new();
+    Ok(Ledger::new(Arc::new(storage), Arc::new(SystemEnv)))
+}
+
+/// Starts a whole server in this process; on port 0 it takes a free one.
+///
+/// # Errors
+/// Where the configuration, storage, certificate or address does not serve.
+pub async fn serve(config: Config) -> Result<Running> {
+    let ledger = open(&config).await?;
+    serve_with(config, ledger).await
+}
+
+/// As [`serve`], over a ledger of one's own.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(mut config: Config, ledger: Ledger) -> Result<Running> {
+    config.check().map_err(|e| Error::bad("bad_config", "", e.to_string()))?;
+    metrics::install();
+    let listener = std::net::TcpListener::bind(config.listen)
+        .map_err(|e| Error::File(std::io::Error::new(e.kind(), format!("listen on {}: {e}", config.listen))))?;
+    listener.set_nonblocking(true)?;
+    let addr = listener.local_addr()?;
+    // So that addresses made from it are right on port 0 too.
+    config.listen = addr;
+    let tls = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => Some(
+            axum_server::tls_rustls::RustlsConfig::from_pem_file(certificate, key)
+                .await
+                .map_err(|e| Error::bad("bad_config", "tls", format!("certificate or key cannot be used: {e}")))?,
+        ),
+        _ => None,
+    };
+    let app = App::new(config, ledger)?;
+    let service = routes::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let handle = axum_server::Handle::new();
+    let task = match tls {
+        Some(tls) => {
+            let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
+            tokio::spawn(server.serve(service))
+        }
+        None => {
+            let server = axum_server::from_tcp(listener)?.handle(handle.clone());
+            tokio::spawn(server.serve(service))
+        }
+    };
+    tokio::spawn(housekeeping(Arc::clone(&app)));
+    Ok(Running { addr, app, handle, task })
+}
+
+/// Drops what has ended, now and then, until the server stops.
+async fn housekeeping(app: Arc<App>) {
+    let mut minutes = 0u64;
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
+        metrics::upkeep();
+        minutes += 1;
+        if minutes % 10 != 0 {
+            continue;
+        }
+        let now = app.ledger.env().now();
+        if let Err(e) = app.ledger.storage().expire_records(now).await {
+            tracing::warn!("dropping ended records: {e}");
+        }
+        if let Err(e) = app.blobs.sweep(now).await {
+            tracing::warn!("dropping old uploads: {e}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Blobs: tus 1.0 uploads (core, creation, checksum, termination) and ranged downloads.
+
+use super::{Device, Office, id};
+use crate::{
+    App,
+    blobs::{Checksum, Received, Upload},
+    error::Error,
+    problem::problem,
+};
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, Path, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use base64::Engine as _;
+use onsite_core::domain::Sha256;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
+
+/// Around the routes of uploads: their protocol's version, both ways.
+pub(super) async fn tus(mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let upload = path == "/v1/blobs" || path.starts_with("/v1/blobs/uploads/");
+    if !upload {
+        return next.run(request).await;
+    }
+    // Clients that may not use PATCH or DELETE say so here.
+    if request.method() == Method::POST
+        && path != "/v1/blobs"
+        && let Some(meant) = request.headers().get("x-http-method-override").and_then(|m| m.to_str().ok())
+        && let "PATCH" | "DELETE" = meant
+    {
+        let meant = if meant == "PATCH" { Method::PATCH } else { Method::DELETE };
+        *request.method_mut() = meant;
+    }
+    let mut response = if request.method() != Method::OPTIONS && request.headers().get(RESUMABLE) != Some(&VERSION) {
+        problem(StatusCode::PRECONDITION_FAILED, "tus_version", "", "Tus-Resumable must be 1.0.0", None)
+    } else {
+        next.run(request).await
+    };
+    if response.status() == StatusCode::PRECONDITION_FAILED {
+        response.headers_mut().insert("tus-version", VERSION);
+    }
+    response.headers_mut().insert(RESUMABLE, VERSION);
+    response
+}
+
+pub(super) async fn options(State(app): State<Arc<App>>) -> Response {
+    (
+        StatusCode::NO_CONTENT,
+        [
+            ("tus-version", "1.0.0".to_owned()),
+            ("tus-extension", "creation,checksum,termination".to_owned()),
+            ("tus-checksum-algorithm", "sha1,sha256".to_owned()),
+            ("tus-max-size", app.blobs.max().to_string()),
+        ],
+    )
+        .into_response()
+}
+
+fn number(headers: &HeaderMap, name: &HeaderName) -> Result<u64, Error> {
+    headers
+        .get(name)
+        .and_then(|v| v.to_str().ok())
+        .filter(|v| v.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|v| v.parse().ok())
+        .ok_or_else(|| Error::bad("bad_header", name.as_str(), format!("{name} must be a whole number")))
+}
+
+/// The hash and the name in `Upload-Metadata`.
+fn metadata(headers: &HeaderMap) -> Result<(Sha256, String), Error> {
+    let bad = |why: &str| Error::bad("bad_metadata", "upload-metadata", why);
+    let text = headers.get("upload-metadata").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (mut sha256, mut filename) = (None, String::new());
+    for pair in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+        let value =
+            base64::engine::general_purpose::STANDARD.decode(value.trim()).map_err(|_| bad("values must be Base64"))?;
+        let value = String::from_utf8(value).map_err(|_| bad("values must be UTF-8 in Base64"))?;
+        match key {
+            "sha256" => sha256 = Some(value.parse().map_err(|_| bad("sha256 must be 64 hexadecimal digits"))?),
+            "filename" => filename = value.chars().filter(|c| !c.is_control()).take(200).collect(),
+            _ => {}
+        }
+    }
+    Ok((sha256.ok_or_else(|| bad("sha256 is missing"))?, filename))
+}
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Device(session): Device,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    if headers.contains_key("upload-defer-length") {
+        return Err(Error::bad("bad_header", "upload-defer-length", "the length must be known"));
+    }
+    let length = number(&headers, &LENGTH)?;
+    let (sha256, filename) = metadata(&headers)?;
+    let upload = Upload {
+        id: app.ledger.env().new_id(),
+        tenant: session.tenant,
+        device: session.device,
+        sha256,
+        length,
+        filename,
+        created: app.ledger.env().now(),
+        done: false,
+    };
+    app.blobs.create(&session, &upload).await?;
+    if length == 0 {
+        // There will be no PATCH to end it.
+        app.blobs.upload(&session, app.ledger.storage(), upload.id).await.map_err(|_| mismatch())?;
+    }
+    // Relative, so that it is right behind any proxy.
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/blobs/uploads/{}", upload.id))]).into_response())
+}
+
+fn mismatch() -> Error {
+    Error::bad(
+        "blob_mismatch",
+        "sha256",
+        "the bytes are not those of the hash announced; the upload was dropped: begin again",
+    )
+}
+
+pub(super) async fn head(
+    State(app): State<Arc<App>>,
+    Device(session): Device,
+    method: Method,
+    Path(upload): Path<String>,
+) -> Result<Response, Response> {
+    if method != Method::HEAD {
+        let mut refused =
+            problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "", "an upload has no content to GET", None);
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("HEAD, PATCH, DELETE, OPTIONS"));
+        return Err(refused);
+    }
+    let found = async { app.blobs.upload(&session, app.ledger.storage(), id(&upload)?).await };
+    let (upload, offset) = found.await.map_err(IntoResponse::into_response)?;
+    let mut named = format!("sha256 {}", base64::engine::general_purpose::STANDARD.encode(upload.sha256.to_string()));
+    if !upload.filename.is_empty() {
+        named.push_str(&format!(",filename {}", base64::engine::general_purpose::STANDARD.encode(&upload.filename)));
+    }
+    let headers = [
+        (OFFSET, offset.to_string()),
+        (LENGTH, upload.length.to_string()),
+        (HeaderName::from_static("upload-metadata"), named),
+    ];
+    Ok((StatusCode::OK, headers, [(header::CACHE_CONTROL, "no-store")]).into_response())
+}
+
+fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
+    let Some(value) = headers.get("upload-checksum") else { return Ok(None) };
+    let bad = |why: &str| Error::bad("bad_checksum", "upload-checksum", why);
+    let (kind, sum) =
+        value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or_else(|| bad("must be `algorithm base64`"))?;
+    let sum =
+        base64::engine::general_purpose::STANDARD.decode(sum.trim()).map_err(|_| bad("the sum must be Base64"))?;
+    match kind {
+        "sha1" => Ok(Some(Checksum::Sha1(sum))),
+        "sha256" => Ok(Some(Checksum::Sha256(sum))),
+        _ => Err(bad("the algorithm must be sha1 or sha256")),
+    }
+}
+
+pub(super) async fn patch(
+    State(app): State<Arc<App>>,
+    Device(session): Device,
+    Path(upload): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Response> {
+    super::content_type(&headers, "application/offset+octet-stream")?;
+    let asked = || Ok((id::<Uuid>(&upload)?, number(&headers, &OFFSET)?, checksum(&headers)?));
+    let (upload, offset, checksum) = asked().map_err(|e: Error| e.into_response())?;
+    let taken =
+        app.blobs.append(&session, app.ledger.storage(), upload, offset, checksum, body.into_data_stream()).await;
+    let at = match taken.map_err(IntoResponse::into_response)? {
+        Received::Upto(at) => at,
+        Received::Stored(at) => {
+            metrics::counter!("onsite_blobs_stored_total").increment(1);
+            at
+        }
+        Received::ChecksumMismatch => {
+            let status = StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST);
+            return Err(problem(
+                status,
+                "checksum_mismatch",
+                "upload-checksum",
+                "the chunk is not what its checksum says; it was dropped",
+                None,
+            ));
+        }
+        Received::HashMismatch => return Err(mismatch().into_response()),
+    };
+    Ok((StatusCode::NO_CONTENT, [(OFFSET, at.to_string())]).into_response())
+}
+
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Device(session): Device,
+    Path(upload): Path<String>,
+) -> Result<StatusCode, Error> {
+    app.blobs.terminate(&session, id(&upload)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The bytes asked for: `None` for all, `Err` for none there are.
+fn range(headers: &HeaderMap, etag: &str, size: u64) -> Result<Option<std::ops::Range<u64>>, ()> {
+    let text = headers.get(header::RANGE).and_then(|v| v.to_str().ok());
+    let Some(spec) = text.and_then(|t| t.trim().strip_prefix("bytes=")) else { return Ok(None) };
+    // The bytes never change under their hash; a condition that names another hash means all of this one.
+    if headers.get(header::IF_RANGE).is_some_and(|c| c.as_bytes() != etag.as_bytes()) {
+        return Ok(None);
+    }
+    let Some((from, to)) = spec.split_once('-') else { return Ok(None) };
+    // Several ranges, or what is none: the whole, as RFC 9110 allows.
+    let parse = |s: &str| s.trim().parse::<u64>().ok();
+    let range = match (from.trim(), to.trim()) {
+        ("", last) => match parse(last) {
+            Some(0) => return Err(()),
+            Some(n) => size.saturating_sub(n)..size,
+            None => return Ok(None),
+        },
+        (from, "") => match parse(from) {
+            Some(from) => from..size,
+            None => return Ok(None),
+        },
+        (from, to) => match (parse(from), parse(to)) {
+            (Some(from), Some(to)) if from <= to => from..to.saturating_add(1).min(size),
+            _ => return Ok(None),
+        },
+    };
+    if range.start >= size { Err(()) } else { Ok(Some(range)) }
+}
+
+pub(super) async fn download(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (mut parts, _) = request.into_parts();
+    // A phone, or somebody at the office.
+    let tenant = if parts.headers.contains_key(header::AUTHORIZATION) {
+        Device::from_request_parts(&mut parts, &app).await?.0.tenant
+    } else {
+        Office::from_request_parts(&mut parts, &app).await?.0.tenant
+    };
+    let sha256: Sha256 = id(&name)?;
+    let row = app.ledger.storage().blob(tenant, sha256).await?.filter(|b| b.complete);
+    let row = row.ok_or_else(|| Error::NotFound(format!("no blob {sha256}")))?;
+    let etag = format!("\"{sha256}\"");
+    let fixed = |mut response: Response| {
+        let h = response.headers_mut();
+        h.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        h.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
+            h.insert(header::ETAG, etag);
+        }
+        // Whatever somebody uploaded, it never runs here.
+        h.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        h.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+        response
+    };
+    if parts.headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.to_str().is_ok_and(|v| v == "*" || v.contains(&etag)))
+    {
+        return Ok(fixed(StatusCode::NOT_MODIFIED.into_response()));
+    }
+    let (status, wanted) = match range(&parts.headers, &etag, row.size) {
+        Ok(None) => (StatusCode::OK, 0..row.size),
+        Ok(Some(r)) => (StatusCode::PARTIAL_CONTENT, r),
+        Err(()) => {
+            let mut none = problem(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "bad_range",
+                "",
+                &format!("the blob has {} bytes", row.size),
+                None,
+            );
+            if let Ok(size) = HeaderValue::from_str(&format!("bytes */{}", row.size)) {
+                none.headers_mut().insert(header::CONTENT_RANGE, size);
+            }
+            return Ok(none);
+        }
+    };
+    let body = match parts.method {
+        Method::HEAD => Body::empty(),
+        _ => app.blobs.read(tenant, sha256, wanted.clone()).await?,
+    };
+    let mut response =
+        fixed((status, [(header::CONTENT_LENGTH, (wanted.end - wanted.start).to_string())], body).into_response());
+    if status == StatusCode::PARTIAL_CONTENT
+        && let Ok(value) = HeaderValue::from_str(&format!("bytes {}-{}/{}", wanted.start, wanted.end - 1, row.size))
+    {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    Ok(response)
+}

@@ -1,0 +1,57 @@
+//! Enrolment and tokens.
+
+use super::{Peer, json};
+use crate::{App, auth, error::Error};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use onsite_core::domain::DeviceId;
+use onsite_core::sync::protocol::{Challenge, EnrolAnswer, EnrolRequest, TokenAnswer, TokenRequest};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Who wants a nonce.
+#[derive(Deserialize)]
+struct ChallengeRequest {
+    device: DeviceId,
+}
+
+fn answer(e: Error) -> Response {
+    e.into_response()
+}
+
+pub(super) async fn enrol(
+    State(app): State<Arc<App>>,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<EnrolAnswer>, Response> {
+    let now = app.ledger.env().now();
+    app.login_rate.take(peer, app.config.limits.login_tries_per_minute, now).map_err(answer)?;
+    let request: EnrolRequest = json(&headers, &body)?;
+    auth::enrol(&app.ledger, &request).await.map(Json).map_err(answer)
+}
+
+pub(super) async fn challenge(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Challenge>, Response> {
+    let ChallengeRequest { device } = json(&headers, &body)?;
+    // Per device, not per address: a whole company may sit behind one.
+    app.nonce_rate.take(device, 30, app.ledger.env().now()).map_err(answer)?;
+    auth::challenge(&app.ledger, device).await.map(|nonce| Json(Challenge { nonce })).map_err(answer)
+}
+
+pub(super) async fn token(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<TokenAnswer>, Response> {
+    let request: TokenRequest = json(&headers, &body)?;
+    auth::token(&app.ledger, &request, app.config.auth.token_seconds).await.map(Json).map_err(answer)
+}

@@ -1,0 +1,290 @@
+//! The whole route table, and what every request goes through.
+
+mod blobs;
+mod enrol;
+mod events;
+mod health;
+mod office;
+mod page;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use crate::{App, auth, error::Error, ledger::Session, problem};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::FutureExt as _;
+use serde::de::DeserializeOwned;
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
+use tracing::Instrument as _;
+
+/// Every route there is.
+pub fn router(app: Arc<App>) -> Router {
+    let limits = &app.config.limits;
+    // Sync bodies may be larger than any other.
+    let sync = Router::new().route("/v1/sync", post(sync::sync)).layer(DefaultBodyLimit::max(limits.body_bytes));
+    let plain = Router::new()
+        // devices
+        .route("/v1/enrol", post(enrol::enrol))
+        .route("/v1/token/challenge", post(enrol::challenge))
+        .route("/v1/token", post(enrol::token))
+        .route("/v1/events", get(events::events))
+        // the office's pages
+        .route("/", get(page::board))
+        .route("/login", get(page::login).post(office::login))
+        .route("/logout", post(office::logout))
+        .route("/work-orders/{id}", get(page::work_order))
+        .route("/print/dispatch/{id}", get(page::print_dispatch))
+        .route("/print/visit/{id}", get(page::print_visit))
+        // the office's API
+        .route("/api/commands", post(office::command))
+        .route("/api/work-orders", get(office::work_orders))
+        .route("/api/work-orders/{id}", get(office::work_order))
+        .route("/api/documents", get(office::documents))
+        .route("/api/documents/{id}", get(office::document))
+        .route("/api/documents/{id}/seen", post(office::seen))
+        .route("/api/devices", get(office::devices))
+        .route("/api/devices/{id}/revoke", post(office::revoke))
+        .route("/api/device-codes", post(office::device_code))
+        .route("/api/set-aside", get(office::set_aside))
+        .route("/api/set-aside/{doc}/{hash}", post(office::decide_aside))
+        .route("/api/clashes", get(office::clashes))
+        .route("/api/rescue", post(office::rescue))
+        .layer(DefaultBodyLimit::max(limits.form_bytes))
+        // for those who watch
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics));
+    // Blobs are compressed as they are, and their lengths and ranges count: neither layer touches them.
+    let raw = Router::new()
+        .route("/v1/blobs", post(blobs::create).options(blobs::options))
+        .route(
+            "/v1/blobs/uploads/{id}",
+            get(blobs::head).patch(blobs::patch).delete(blobs::delete).options(blobs::options),
+        )
+        .route("/v1/blobs/{sha256}", get(blobs::download))
+        .layer(from_fn(blobs::tus));
+    Router::new()
+        .merge(sync)
+        .merge(plain)
+        .layer(CompressionLayer::new())
+        .layer(RequestDecompressionLayer::new())
+        .merge(raw)
+        .fallback(|| async {
+            problem::problem(StatusCode::NOT_FOUND, "not_found", "", "there is nothing at this address", None)
+        })
+        .layer(from_fn_with_state(Arc::clone(&app), around))
+        .with_state(app)
+}
+
+/// Headers of every answer.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Routes whose requests may take as long as bytes flow.
+fn unhurried(path: &str, method: &Method) -> bool {
+    path == "/v1/events" || (path.starts_with("/v1/blobs") && (method == Method::PATCH || method == Method::GET))
+}
+
+/// Around every request: its id and span, its time limit, panics, one form of
+/// error, headers, figures.
+async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let id = app.ledger.env().new_id();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("other", |m| m.as_str()).to_owned();
+    let span = tracing::info_span!("request", %id, %method, route);
+    let begun = Instant::now();
+    let limit = if unhurried(request.uri().path(), &method) {
+        Duration::from_secs(u64::from(u32::MAX))
+    } else {
+        Duration::from_secs(app.config.limits.request_seconds)
+    };
+    let secure = app.config.url().starts_with("https://");
+    let answer = async {
+        match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => {
+                tracing::error!("a handler panicked");
+                problem::problem(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "",
+                    "the server failed; its log says why",
+                    None,
+                )
+            }
+            Err(_) => problem::problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "timeout",
+                "",
+                "this took too long; try again",
+                Some(5000),
+            ),
+        }
+    };
+    let mut response = in_one_form(answer.instrument(span.clone()).await).await;
+    let status = response.status();
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert("x-request-id", id);
+    }
+    let took = begun.elapsed();
+    tracing::info!(parent: &span, status = status.as_u16(), ms = took.as_millis() as u64, "answered");
+    crate::metrics::request(&method, &route, status, took);
+    response
+}
+
+/// Turns an error that a layer or extractor wrote as plain text into a problem.
+async fn in_one_form(response: Response) -> Response {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if kind.starts_with(problem::PROBLEM)
+        || kind.starts_with("text/html")
+        || response.headers().contains_key("tus-resumable")
+    {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let said = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let detail = if said.is_empty() { status.canonical_reason().unwrap_or("refused") } else { &said };
+    let mut fresh = problem::problem(status, problem::code_of(status), "", detail, None);
+    for name in [header::ALLOW, header::ACCEPT_ENCODING, header::CONTENT_RANGE] {
+        if let Some(value) = parts.headers.get(&name) {
+            fresh.headers_mut().insert(name, value.clone());
+        }
+    }
+    fresh
+}
+
+/// Whoever a device's bearer token stands for. Counts against the device's rate.
+pub(crate) struct Device(pub(crate) Session);
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+impl FromRequestParts<Arc<App>> for Device {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let token = bearer(&parts.headers).ok_or_else(|| Error::Unauthorized("no bearer token".into()))?;
+        let session = auth::session(&app.ledger, token).await?;
+        app.device_rate.take(session.device, app.config.limits.device_requests_per_minute, app.ledger.env().now())?;
+        Ok(Self(session))
+    }
+}
+
+/// Whoever the office's cookie stands for. An unsafe method must come from the same site.
+pub(crate) struct Office(pub(crate) auth::OfficeSession);
+
+/// The session's secret, from the cookie.
+pub(crate) fn cookie(app: &App, headers: &HeaderMap) -> Option<String> {
+    let name = app.cookie_name();
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(n, _)| *n == name)
+        .map(|(_, v)| v.to_owned())
+}
+
+/// Refuses what another site's page sends with our user's cookie. A client that
+/// is no browser sends neither header, and no cookie it was not given.
+pub(crate) fn same_site(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+    if method.is_safe() {
+        return Ok(());
+    }
+    let foreign = || Err(Error::Forbidden("this request came from another site".into()));
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return if site == "same-origin" || site == "none" { Ok(()) } else { foreign() };
+    }
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or_default();
+        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+        let own = origin.split_once("://").is_some_and(|(_, at)| !host.is_empty() && at.eq_ignore_ascii_case(host));
+        return if own || origin.eq_ignore_ascii_case(&app.config.url()) { Ok(()) } else { foreign() };
+    }
+    Ok(())
+}
+
+impl FromRequestParts<Arc<App>> for Office {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let secret = cookie(app, &parts.headers).ok_or_else(|| Error::Unauthorized("you are not signed in".into()))?;
+        same_site(app, &parts.method, &parts.headers)?;
+        Ok(Self(auth::office(&app.ledger, &secret, &app.config.auth).await?))
+    }
+}
+
+/// The asker's address, as the connection has it.
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl FromRequestParts<Arc<App>> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let at = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+        Ok(Self(at.unwrap_or(IpAddr::from([0, 0, 0, 0]))))
+    }
+}
+
+/// A JSON body, or `bad_body` with what is wrong.
+pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Response> {
+    content_type(headers, "application/json")?;
+    serde_json::from_slice(body)
+        .map_err(|e| Error::bad("bad_body", "", format!("not the JSON asked for: {e}")).into_response())
+}
+
+/// Whether the body is of a media type; else `bad_content_type`.
+pub(crate) fn content_type(headers: &HeaderMap, wanted: &str) -> Result<(), Response> {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    let detail = format!("the body must be {wanted}");
+    Err(problem::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type", "", &detail, None))
+}
+
+/// An id in a path; what is none is not found.
+pub(crate) fn id<T: std::str::FromStr>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| Error::NotFound(format!("{:?} is no id", text.chars().take(80).collect::<String>())))
+}

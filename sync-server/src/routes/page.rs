@@ -1,0 +1,341 @@
+//! The office's plain pages, rendered here: they work without a script.
+
+use super::{Office, id};
+use crate::{App, auth::OfficeSession, error::Error, problem::problem, storage::View};
+use askama::Template;
+use axum::{
+    extract::{FromRequestParts, Path, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use onsite_core::domain::{DocId, Entity, Kind, Millis, Record, SETTINGS, Settings, StaffId, Zone};
+use std::{collections::HashMap, convert::Infallible, sync::Arc};
+
+/// Rows of a stage shown on the board.
+const ROWS: usize = 50;
+
+/// The page's language: `?lang=en`, else Chinese.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lang {
+    english: bool,
+}
+
+impl Lang {
+    fn of(query: Option<&str>) -> Self {
+        Self { english: query.unwrap_or_default().split('&').any(|p| p == "lang=en") }
+    }
+    fn tag(&self) -> &'static str {
+        if self.english { "en" } else { "zh-CN" }
+    }
+    fn other(&self) -> &'static str {
+        if self.english { "zh-CN" } else { "en" }
+    }
+    fn say<'a>(&self, chinese: &'a str, english: &'a str) -> &'a str {
+        if self.english { english } else { chinese }
+    }
+    fn stage<'a>(&self, word: &'a str) -> &'a str {
+        match word {
+            "reported" => self.say("已报修", "Reported"),
+            "withdrawn" => self.say("已撤回", "Withdrawn"),
+            "planning" => self.say("待派工", "Planning"),
+            "awaiting_signoffs" => self.say("待签字", "Awaiting sign-offs"),
+            "dispatched" => self.say("已派工", "Dispatched"),
+            "acknowledged" => self.say("已接单", "Acknowledged"),
+            "travelling" => self.say("在途", "Travelling"),
+            "on_site" => self.say("现场服务中", "On site"),
+            "awaiting_customer" => self.say("待客户签字", "Awaiting the customer"),
+            "completed" => self.say("已完成", "Completed"),
+            "incomplete" => self.say("未完成", "Incomplete"),
+            "customer_told" => self.say("已回馈", "Customer told"),
+            "closed" => self.say("已注销", "Closed"),
+            "archived" => self.say("已存档", "Archived"),
+            "cancelled" => self.say("已取消", "Cancelled"),
+            other => other,
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Lang {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.query()))
+    }
+}
+
+/// Somebody signed in, or the way to the sign-in page.
+pub(super) struct Reader(OfficeSession);
+
+impl FromRequestParts<Arc<App>> for Reader {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        match Office::from_request_parts(parts, app).await {
+            Ok(Office(who)) => Ok(Self(who)),
+            Err(Error::Unauthorized(_)) => Err(Redirect::to("/login").into_response()),
+            Err(e) => Err(e.into_response()),
+        }
+    }
+}
+
+fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => Html(text).into_response(),
+        Err(e) => Error::Internal(format!("page: {e}")).into_response(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    l: Lang,
+    error: &'a str,
+}
+
+pub(super) async fn login(l: Lang) -> Response {
+    html(&LoginPage { l, error: "" })
+}
+
+/// The sign-in page again, with what went wrong, under the problem's status.
+pub(super) fn login_failed(_: &App, headers: &HeaderMap, refused: Response) -> Response {
+    // The form's own address carries the language; the browser names it as the page it came from.
+    let from = headers.get(header::REFERER).and_then(|v| v.to_str().ok());
+    let l = Lang::of(from.and_then(|f| f.split_once('?')).map(|(_, q)| q));
+    let error = match refused.status() {
+        StatusCode::UNAUTHORIZED => l.say("用户名或密码不正确。", "Login name or password is not right."),
+        StatusCode::TOO_MANY_REQUESTS => l.say("尝试次数过多，请稍后再试。", "Too many tries: wait a while."),
+        _ => l.say("登录失败，请再试一次。", "Signing in failed: try again."),
+    };
+    let mut page = html(&LoginPage { l, error });
+    *page.status_mut() = refused.status();
+    if let Some(wait) = refused.headers().get(header::RETRY_AFTER) {
+        page.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+    }
+    page
+}
+
+/// What a company's pages need of it.
+struct Company {
+    settings: Settings,
+    names: HashMap<StaffId, String>,
+}
+
+impl Company {
+    async fn of(app: &App, who: &OfficeSession) -> Result<Self, Error> {
+        let storage = app.ledger.storage();
+        let settings = match storage.views(who.tenant, &[SETTINGS]).await?.pop() {
+            Some(view) => Settings::unwrap(view.entity()?).unwrap_or_default(),
+            None => Settings::default(),
+        };
+        let mut names = HashMap::new();
+        let mut query = crate::storage::Query { kind: Some(Kind::Staff), limit: 1000, ..Default::default() };
+        loop {
+            let page = storage.list(who.tenant, &query).await?;
+            for view in &page {
+                if let Entity::Staff(s) = view.entity()? {
+                    names.insert(view.summary.doc.id.into(), s.name);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == query.page() => query.after = Some(last.key()),
+                _ => return Ok(Self { settings, names }),
+            }
+        }
+    }
+
+    fn name(&self, id: StaffId) -> String {
+        self.names.get(&id).cloned().unwrap_or_default()
+    }
+
+    fn people(&self, ids: &[StaffId]) -> String {
+        ids.iter().map(|p| self.name(*p)).collect::<Vec<_>>().join("、")
+    }
+
+    /// A time by the company's clock, to the minute.
+    fn time(&self, at: Millis) -> String {
+        let zone = Zone { minutes: self.settings.utc_offset_minutes };
+        let offset = jiff::tz::Offset::from_seconds(zone.minutes.saturating_mul(60)).unwrap_or(jiff::tz::Offset::UTC);
+        match jiff::Timestamp::from_millisecond(at.0) {
+            Ok(t) => offset.to_datetime(t).strftime("%Y-%m-%d %H:%M").to_string(),
+            Err(_) => String::new(),
+        }
+    }
+}
+
+struct Row {
+    id: DocId,
+    number: String,
+    title: String,
+    subtitle: String,
+    people: String,
+    due: String,
+    flags: String,
+}
+
+impl Row {
+    fn of(view: &View, company: &Company) -> Self {
+        let s = &view.summary;
+        let number = if s.number.is_empty() { "—".into() } else { s.number.clone() };
+        Self {
+            id: s.doc.id,
+            number,
+            title: s.title.clone(),
+            subtitle: s.subtitle.clone(),
+            people: company.people(&s.people),
+            due: s.due.map(|d| company.time(d)).unwrap_or_default(),
+            flags: s.flags.join(" "),
+        }
+    }
+}
+
+struct StageRows<'a> {
+    label: &'a str,
+    rows: Vec<Row>,
+    more: bool,
+}
+
+struct DeviceRow {
+    code: String,
+    name: String,
+    whose: String,
+    contact: String,
+    unsent: String,
+    oldest: String,
+    app: String,
+}
+
+#[derive(Template)]
+#[template(path = "board.html")]
+struct BoardPage<'a> {
+    l: Lang,
+    company: String,
+    login: &'a str,
+    aside: usize,
+    clashes: usize,
+    stages: Vec<StageRows<'a>>,
+    devices: Vec<DeviceRow>,
+}
+
+pub(super) async fn board(State(app): State<Arc<App>>, Reader(who): Reader, l: Lang) -> Result<Response, Error> {
+    let company = Company::of(&app, &who).await?;
+    let name = app.ledger.storage().tenant(who.tenant).await?.map(|t| t.name).unwrap_or_default();
+    let board = app.ledger.board(who.tenant, ROWS).await?;
+    let stages = board
+        .iter()
+        .filter(|(_, rows)| !rows.is_empty())
+        .map(|(stage, rows)| StageRows {
+            label: l.stage(stage),
+            more: rows.len() == ROWS,
+            rows: rows.iter().map(|v| Row::of(v, &company)).collect(),
+        })
+        .collect();
+    let devices = app
+        .ledger
+        .devices(who.tenant)
+        .await?
+        .into_iter()
+        .map(|d| {
+            let account = d.sync.as_ref().map(|s| &s.account);
+            DeviceRow {
+                code: d.device.code,
+                name: d.device.name,
+                whose: company.name(d.device.staff),
+                contact: match (&d.sync, d.device.revoked) {
+                    (_, Some(at)) => format!("{} {}", l.say("已停用", "revoked"), company.time(at)),
+                    (Some(s), None) => company.time(s.contact),
+                    (None, None) => l.say("从未", "never").into(),
+                },
+                unsent: account.map(|a| format!("{} + {}", a.changes, a.blobs)).unwrap_or_default(),
+                oldest: account.and_then(|a| a.oldest).map(|t| company.time(t)).unwrap_or_default(),
+                app: d.sync.map_or(d.device.app, |s| s.app),
+            }
+        })
+        .collect();
+    let (aside, clashes) =
+        (app.ledger.aside(who.tenant, 1000).await?.len(), app.ledger.clashes(who.tenant, 1000).await?.len());
+    Ok(html(&BoardPage { l, company: name, login: &who.login, aside, clashes, stages, devices }))
+}
+
+struct TimelineRow {
+    at: String,
+    who: String,
+    what: &'static str,
+    paths: String,
+}
+
+#[derive(Template)]
+#[template(path = "work_order.html")]
+struct WorkOrderPage {
+    l: Lang,
+    id: DocId,
+    number: String,
+    title: String,
+    subtitle: String,
+    stage: String,
+    due: String,
+    people: String,
+    flags: String,
+    visits: Vec<Row>,
+    timeline: Vec<TimelineRow>,
+}
+
+async fn find(app: &App, who: &OfficeSession, text: &str, kind: Kind) -> Result<View, Error> {
+    let found = app.ledger.storage().views(who.tenant, &[id(text)?]).await?.pop();
+    found.filter(|v| v.summary.doc.kind == kind).ok_or_else(|| Error::NotFound(format!("no {} {text}", kind.name())))
+}
+
+pub(super) async fn work_order(
+    State(app): State<Arc<App>>,
+    Reader(who): Reader,
+    l: Lang,
+    Path(text): Path<String>,
+) -> Result<Response, Error> {
+    let view = find(&app, &who, &text, Kind::WorkOrder).await?;
+    let company = Company::of(&app, &who).await?;
+    let order = view.summary.doc.id;
+    let visits = app.ledger.storage().children(who.tenant, Kind::Visit, order).await?;
+    let visits = app.ledger.storage().views(who.tenant, &visits).await?;
+    let timeline = app.ledger.timeline(who.tenant, order.into()).await?;
+    let row = Row::of(&view, &company);
+    Ok(html(&WorkOrderPage {
+        l,
+        id: order,
+        number: row.number,
+        title: row.title,
+        subtitle: row.subtitle,
+        stage: l.stage(&view.summary.status).to_owned(),
+        due: row.due,
+        people: row.people,
+        flags: row.flags,
+        visits: visits.iter().map(|v| Row::of(v, &company)).collect(),
+        timeline: timeline
+            .into_iter()
+            .map(|t| TimelineRow {
+                at: company.time(t.at),
+                who: t.by.map(|p| company.name(p)).unwrap_or_default(),
+                what: if t.doc.kind == Kind::Visit {
+                    l.say("现场记录", "visit")
+                } else {
+                    l.say("派工单", "work order")
+                },
+                paths: t.paths.join(" "),
+            })
+            .collect(),
+    }))
+}
+
+pub(super) async fn print_dispatch(
+    State(app): State<Arc<App>>,
+    Reader(who): Reader,
+    Path(text): Path<String>,
+) -> Result<Response, Error> {
+    find(&app, &who, &text, Kind::WorkOrder).await?;
+    Ok(problem(StatusCode::NOT_IMPLEMENTED, "not_here_yet", "", "forms are not printed yet", None))
+}
+
+pub(super) async fn print_visit(
+    State(app): State<Arc<App>>,
+    Reader(who): Reader,
+    Path(text): Path<String>,
+) -> Result<Response, Error> {
+    find(&app, &who, &text, Kind::Visit).await?;
+    Ok(problem(StatusCode::NOT_IMPLEMENTED, "not_here_yet", "", "forms are not printed yet", None))
+}

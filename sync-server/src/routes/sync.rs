@@ -1,0 +1,60 @@
+//! `POST /v1/sync`: one CBOR message each way.
+
+use super::{Device, content_type};
+use crate::{App, error::Error};
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use onsite_core::sync::protocol::{Fate, SyncRequest, VERSION};
+use std::sync::Arc;
+
+/// The media type both ways.
+pub(super) const CBOR: &str = "application/cbor";
+
+/// Reads a whole body as one message; what follows it is refused too.
+fn decode(body: &[u8]) -> Result<SyncRequest, Error> {
+    let bad = |why: String| Error::bad("bad_body", "", why);
+    let mut d = minicbor_serde::Deserializer::new(body);
+    let request = <SyncRequest as serde::Deserialize>::deserialize(&mut d)
+        .map_err(|e| bad(format!("not a sync message: {e}")))?;
+    match d.decoder().position() {
+        end if end == body.len() => Ok(request),
+        end => Err(bad(format!("{} bytes too many after the message", body.len() - end))),
+    }
+}
+
+pub(super) async fn sync(
+    State(app): State<Arc<App>>,
+    Device(session): Device,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Response> {
+    content_type(&headers, CBOR)?;
+    let request = decode(&body).map_err(IntoResponse::into_response)?;
+    if request.v != VERSION {
+        let detail = format!("protocol version {}; this server speaks {VERSION}", request.v);
+        return Err(Error::bad("unsupported_version", "v", detail).into_response());
+    }
+    let pushed: usize = request.push.iter().map(|p| p.changes.len()).sum();
+    // On its own task: a push whose sender hangs up is finished all the same.
+    let ledger = app.ledger.clone();
+    let answer = tokio::spawn(async move { ledger.sync(&session, request).await })
+        .await
+        .map_err(|e| Error::Internal(format!("sync: {e}")).into_response())?
+        .map_err(IntoResponse::into_response)?;
+    if pushed > 0 {
+        let count = |f: fn(&Fate) -> bool| answer.verdicts.iter().filter(|v| f(&v.fate)).count() as u64;
+        metrics::counter!("onsite_pushes_total").increment(1);
+        metrics::counter!("onsite_changes_total", "fate" => "accepted")
+            .increment(count(|f| matches!(f, Fate::Accepted)));
+        metrics::counter!("onsite_changes_total", "fate" => "set_aside")
+            .increment(count(|f| matches!(f, Fate::SetAside { .. })));
+        metrics::counter!("onsite_changes_total", "fate" => "again")
+            .increment(count(|f| matches!(f, Fate::NeedDeps(_) | Fate::Later | Fate::ActorReused)));
+    }
+    let body = minicbor_serde::to_vec(&answer).map_err(|e| Error::Internal(format!("answer: {e}")).into_response())?;
+    Ok(([(header::CONTENT_TYPE, CBOR)], body).into_response())
+}
