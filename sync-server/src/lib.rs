@@ -2,9 +2,11 @@
 
 pub mod auth;
 pub mod blobs;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod gate;
+pub mod keep;
 pub mod ledger;
 pub mod metrics;
 pub mod office;
@@ -127,7 +129,13 @@ impl Running {
 /// Where the data folder cannot be made; the storage's.
 pub async fn open(config: &Config) -> Result<Ledger> {
     std::fs::create_dir_all(&config.data)?;
+    open_at(&config.database_path())
+}
+
+/// A ledger over the SQLite file at `path`, which is created where there is none.
+pub(crate) fn open_at(path: &std::path::Path) -> Result<Ledger> {
     // Until the SQLite storage has landed.
+    let _ = path;
     let storage = storage::MemoryStorage::new();
     Ok(Ledger::new(Arc::new(storage), Arc::new(SystemEnv)))
 }

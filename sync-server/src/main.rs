@@ -1,2 +1,7 @@
-//! onsite
-fn main() {}
+//! The command `onsite`: see `onsite --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    onsite_server::cli::run()
+}
