@@ -2,10 +2,13 @@
 
 use crate::document::{Change, Doc};
 use crate::domain::{ChangeHash, DocId, DocRef, Kind, Millis};
-use crate::error::Result;
-use rusqlite::{Connection, Transaction};
+use crate::error::{Error, Result};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 
 use super::outbox::Lane;
+use super::{hash_at, kind, meta, pack, unpack, uuid_at};
 
 /// Heads a server vouched for, with its seal over them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -47,8 +50,8 @@ pub enum Left {
 /// # Errors
 /// The database's.
 pub fn held(conn: &Connection, doc: DocId) -> Result<Option<Held>> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let sql = "SELECT id, kind, heads, accepted, sealed, seal, leaving FROM doc WHERE id = ?1";
+    conn.prepare_cached(sql)?.query_row([doc.as_bytes()], held_row).optional()?.transpose()
 }
 
 /// Every document held whose SHA-256(id) begins with one of `ranges` (all where empty), not those leaving.
@@ -56,8 +59,16 @@ pub fn held(conn: &Connection, doc: DocId) -> Result<Option<Held>> {
 /// # Errors
 /// The database's.
 pub fn held_in(conn: &Connection, ranges: &[u8]) -> Result<Vec<Held>> {
-    let _ = (conn, ranges);
-    unimplemented!()
+    let sql = "SELECT id, kind, heads, accepted, sealed, seal, leaving FROM doc WHERE leaving = 0";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut out = Vec::new();
+    for row in statement.query_map([], held_row)? {
+        let held = row??;
+        if ranges.is_empty() || ranges.contains(&range_of(held.doc.id)) {
+            out.push(held);
+        }
+    }
+    Ok(out)
 }
 
 /// Loads a document: snapshot plus later changes. `None` where it is not held.
@@ -65,8 +76,14 @@ pub fn held_in(conn: &Connection, ranges: &[u8]) -> Result<Vec<Held>> {
 /// # Errors
 /// `BadChange` where the bytes do not load; the database's.
 pub fn load(conn: &Connection, doc: DocId) -> Result<Option<Doc>> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let Some(row) = Row::find(conn, doc)? else { return Ok(None) };
+    let snapshot = snapshot(conn, row.no)?;
+    let mut statement = conn.prepare_cached("SELECT n, body FROM change WHERE doc = ?1 AND covered = 0")?;
+    let mut tail = statement
+        .query_map([row.no], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Vec<u8>>(1)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    tail.sort_unstable_by_key(|(n, _)| *n);
+    Ok(Some(Doc::load(row.kind, snapshot.as_deref(), tail.iter().map(|(_, body)| body.as_slice()))?))
 }
 
 /// Loads a document, or starts a new one of that kind.
@@ -74,8 +91,11 @@ pub fn load(conn: &Connection, doc: DocId) -> Result<Option<Doc>> {
 /// # Errors
 /// As [`load`]; `Invalid` where the document held is of another kind.
 pub fn load_or_new(conn: &Connection, doc: DocRef) -> Result<Doc> {
-    let _ = (conn, doc);
-    unimplemented!()
+    match load(conn, doc.id)? {
+        Some(held) if held.kind() != doc.kind => Err(wrong_kind(doc, held.kind())),
+        Some(held) => Ok(held),
+        None => Ok(Doc::new(doc.kind)),
+    }
 }
 
 /// Stores a change made here, and queues it to be sent. `heads` are the document's after it.
@@ -90,8 +110,15 @@ pub fn put_own(
     lane: Lane,
     at: Millis,
 ) -> Result<()> {
-    let _ = (tx, doc, change, heads, lane, at);
-    unimplemented!()
+    let row = Row::find_or_insert(tx, doc)?;
+    let n = next_n(tx, row.no)?;
+    let added = insert_change(tx, row.no, change, n, Some(lane), at, false)?;
+    let (count, bytes) = if added { (1, change.bytes.len()) } else { (0, 0) };
+    tx.prepare_cached(
+        "UPDATE doc SET heads = ?2, own = 1, seen = 0, waiting = waiting + ?3, tail = tail + ?3, tail_bytes = tail_bytes + ?4 WHERE no = ?1",
+    )?
+    .execute(params![row.no, pack(heads), count, as_i64(bytes)])?;
+    Ok(())
 }
 
 /// Stores what the server sent: a snapshot for a document new here, changes,
@@ -109,8 +136,51 @@ pub fn put_received(
     heads: &[ChangeHash],
     sealed: &Seal,
 ) -> Result<()> {
-    let _ = (tx, doc, snapshot, changes, heads, sealed);
-    unimplemented!()
+    let row = Row::find_or_insert(tx, doc)?;
+    let waiting = waiting_rows(tx, row.no)?;
+    let mut accepted_now: Vec<ChangeHash> = sealed.heads.clone();
+    let (mut count, mut bytes) = (0_i64, 0_usize);
+    let mut n = next_n(tx, row.no)?;
+    let mut add = |change: &Change, count: &mut i64, bytes: &mut usize| -> Result<()> {
+        if insert_change(tx, row.no, change, n, None, Millis(0), false)? {
+            n += 1;
+            *count += 1;
+            *bytes += change.bytes.len();
+        }
+        Ok(())
+    };
+    if let Some(body) = snapshot {
+        if !waiting.is_empty() || !row.is_new {
+            // What is here already stays: the snapshot's changes join it.
+            let theirs = Doc::load(doc.kind, Some(body), std::iter::empty::<&[u8]>())?;
+            accepted_now.extend(waiting.iter().map(|w| w.hash).filter(|h| theirs.has(*h)));
+            let ours = load(tx, doc.id)?;
+            for change in theirs.changes() {
+                if !ours.as_ref().is_some_and(|d| d.has(change.header.hash)) {
+                    add(&change, &mut count, &mut bytes)?;
+                }
+            }
+        } else {
+            put_snapshot(tx, row.no, body)?;
+        }
+    }
+    for change in changes {
+        accepted_now.extend(&change.header.deps);
+        accepted_now.push(change.header.hash);
+        add(change, &mut count, &mut bytes)?;
+    }
+    let decided = mark_accepted(tx, row.no, &waiting, accepted_now)?.len();
+    tx.prepare_cached(
+        "UPDATE doc SET heads = ?2, sealed = ?3, seal = ?4, tail = tail + ?5, tail_bytes = tail_bytes + ?6 WHERE no = ?1",
+    )?
+    .execute(params![row.no, pack(heads), pack(&sealed.heads), sealed.seal, count, as_i64(bytes)])?;
+    if row.leaving {
+        tx.prepare_cached("UPDATE doc SET leaving = 0 WHERE no = ?1")?.execute([row.no])?;
+    }
+    decide(tx, row.no, decided)?;
+    // While it was leaving it had no part in the digest.
+    let before = if row.leaving { Vec::new() } else { row.accepted };
+    write_accepted(tx, row.no, doc.id, &before, &sealed.heads)
 }
 
 /// Replaces all that is stored of a document by this snapshot: after refused
@@ -127,8 +197,22 @@ pub fn rebuild(
     heads: &[ChangeHash],
     keep: &[ChangeHash],
 ) -> Result<()> {
-    let _ = (tx, doc, snapshot, heads, keep);
-    unimplemented!()
+    let row = Row::find(tx, doc.id)?.ok_or_else(|| not_held(doc.id))?;
+    tx.prepare_cached("DELETE FROM change WHERE doc = ?1 AND lane IS NULL")?.execute([row.no])?;
+    for waiting in waiting_rows(tx, row.no)? {
+        let sql = if keep.contains(&waiting.hash) {
+            "UPDATE change SET covered = 1 WHERE doc = ?1 AND hash = ?2"
+        } else {
+            "DELETE FROM change WHERE doc = ?1 AND hash = ?2"
+        };
+        tx.prepare_cached(sql)?.execute(params![row.no, waiting.hash.0])?;
+    }
+    put_snapshot(tx, row.no, snapshot)?;
+    tx.prepare_cached(
+        "UPDATE doc SET heads = ?2, tail = 0, tail_bytes = 0, waiting = (SELECT count(*) FROM change WHERE doc = ?1 AND lane IS NOT NULL) WHERE no = ?1",
+    )?
+    .execute(params![row.no, pack(heads)])?;
+    Ok(())
 }
 
 /// Whether a document's tail is long enough to be worth compacting.
@@ -136,8 +220,8 @@ pub fn rebuild(
 /// # Errors
 /// The database's.
 pub fn wants_compaction(conn: &Connection, doc: DocId) -> Result<bool> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let sql = "SELECT 1 FROM doc WHERE id = ?1 AND (tail > 32 OR (tail_bytes > 8192 AND tail_bytes > snap_bytes))";
+    Ok(conn.prepare_cached(sql)?.exists([doc.as_bytes()])?)
 }
 
 /// Documents that want compaction, a few at most.
@@ -145,8 +229,14 @@ pub fn wants_compaction(conn: &Connection, doc: DocId) -> Result<bool> {
 /// # Errors
 /// The database's.
 pub fn compactable(conn: &Connection, limit: usize) -> Result<Vec<DocRef>> {
-    let _ = (conn, limit);
-    unimplemented!()
+    let sql = "SELECT id, kind FROM doc WHERE tail > 32 OR (tail_bytes > 8192 AND tail_bytes > snap_bytes) LIMIT ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map([as_i64(limit)], |r| Ok((uuid_at(r, 0)?, r.get::<_, u8>(1)?)))?;
+    rows.map(|row| {
+        let (id, number) = row?;
+        Ok(DocRef { kind: kind(number)?, id: DocId(id) })
+    })
+    .collect()
 }
 
 /// Puts a snapshot, then deletes what it supersedes. Changes still to be sent
@@ -155,8 +245,19 @@ pub fn compactable(conn: &Connection, limit: usize) -> Result<Vec<DocRef>> {
 /// # Errors
 /// The database's.
 pub fn compact(tx: &Transaction<'_>, doc: DocId, snapshot: &[u8], covered: &[ChangeHash]) -> Result<()> {
-    let _ = (tx, doc, snapshot, covered);
-    unimplemented!()
+    let row = Row::find(tx, doc)?.ok_or_else(|| not_held(doc))?;
+    put_snapshot(tx, row.no, snapshot)?;
+    for hash in covered {
+        tx.prepare_cached("UPDATE change SET covered = 1 WHERE doc = ?1 AND hash = ?2 AND lane IS NOT NULL")?
+            .execute(params![row.no, hash.0])?;
+        tx.prepare_cached("DELETE FROM change WHERE doc = ?1 AND hash = ?2 AND lane IS NULL")?
+            .execute(params![row.no, hash.0])?;
+    }
+    tx.prepare_cached(
+        "UPDATE doc SET (tail, tail_bytes) = (SELECT count(*), coalesce(sum(length(body)), 0) FROM change WHERE doc = ?1 AND covered = 0) WHERE no = ?1",
+    )?
+    .execute([row.no])?;
+    Ok(())
 }
 
 /// A document leaves this device's scope: it is purged, unless it holds
@@ -165,8 +266,16 @@ pub fn compact(tx: &Transaction<'_>, doc: DocId, snapshot: &[u8], covered: &[Cha
 /// # Errors
 /// The database's.
 pub fn leave(tx: &Transaction<'_>, doc: DocId) -> Result<Left> {
-    let _ = (tx, doc);
-    unimplemented!()
+    let Some(row) = Row::find(tx, doc)? else { return Ok(Left::Unknown) };
+    if row.waiting == 0 && !has_unsent_blobs(tx, doc)? {
+        purge(tx, &row, doc)?;
+        return Ok(Left::Purged);
+    }
+    if !row.leaving {
+        tx.prepare_cached("UPDATE doc SET leaving = 1 WHERE no = ?1")?.execute([row.no])?;
+        shift_digest(tx, doc, &row.accepted, &[])?;
+    }
+    Ok(Left::Leaving)
 }
 
 /// The digest of what the server accepted and this device holds: XOR of
@@ -175,8 +284,7 @@ pub fn leave(tx: &Transaction<'_>, doc: DocId) -> Result<Left> {
 /// # Errors
 /// The database's.
 pub fn digest(conn: &Connection) -> Result<[u8; 32]> {
-    let _ = conn;
-    unimplemented!()
+    Ok(meta::get(conn, "digest")?.unwrap_or_default())
 }
 
 /// The same digest by range: by the first byte of SHA-256(doc id), 256 of them.
@@ -184,14 +292,26 @@ pub fn digest(conn: &Connection) -> Result<[u8; 32]> {
 /// # Errors
 /// The database's.
 pub fn range_digests(conn: &Connection) -> Result<Vec<[u8; 32]>> {
-    let _ = conn;
-    unimplemented!()
+    let mut out = vec![[0; 32]; 256];
+    let mut statement = conn.prepare_cached("SELECT id, accepted FROM doc WHERE leaving = 0 AND accepted <> x''")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = DocId(uuid_at(row, 0)?);
+        let part = digest_of(id, &unpack(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?));
+        xor(&mut out[usize::from(range_of(id))], &part);
+    }
+    Ok(out)
 }
 
 /// A document's part of the digest.
 pub fn digest_of(doc: DocId, accepted: &[ChangeHash]) -> [u8; 32] {
-    let _ = (doc, accepted);
-    unimplemented!()
+    if accepted.is_empty() {
+        return [0; 32];
+    }
+    let mut hash = Sha256::new();
+    hash.update(doc.as_bytes());
+    hash.update(pack(accepted));
+    hash.finalize().into()
 }
 
 /// The office looked at a document at these heads.
@@ -205,8 +325,17 @@ pub fn put_seen(
     at: Millis,
     by: crate::domain::StaffId,
 ) -> Result<()> {
-    let _ = (tx, doc, heads, at, by);
-    unimplemented!()
+    let Some(row) = Row::find(tx, doc)? else { return Ok(()) };
+    tx.prepare_cached("INSERT OR REPLACE INTO mark (doc, heads, at, by) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        row.no,
+        pack(heads),
+        at.0,
+        by.as_bytes()
+    ])?;
+    if row.own && !row.seen && row.waiting == 0 && covers_own(tx, &row, doc, heads)? {
+        tx.prepare_cached("UPDATE doc SET seen = 1 WHERE no = ?1")?.execute([row.no])?;
+    }
+    Ok(())
 }
 
 /// How many documents of each kind are held.
@@ -214,6 +343,279 @@ pub fn put_seen(
 /// # Errors
 /// The database's.
 pub fn counts(conn: &Connection) -> Result<Vec<(Kind, u64)>> {
-    let _ = conn;
-    unimplemented!()
+    let mut statement = conn.prepare_cached("SELECT kind, count(*) FROM doc GROUP BY kind ORDER BY kind")?;
+    let rows = statement.query_map([], |r| Ok((r.get::<_, u8>(0)?, r.get::<_, u64>(1)?)))?;
+    rows.map(|row| {
+        let (number, count) = row?;
+        Ok((kind(number)?, count))
+    })
+    .collect()
+}
+
+/// The head of a document's row.
+pub(super) struct Row {
+    pub(super) no: i64,
+    pub(super) kind: Kind,
+    pub(super) accepted: Vec<ChangeHash>,
+    pub(super) leaving: bool,
+    pub(super) waiting: i64,
+    pub(super) own: bool,
+    pub(super) seen: bool,
+    /// Nothing was stored of it before.
+    is_new: bool,
+}
+
+impl Row {
+    pub(super) fn find(conn: &Connection, doc: DocId) -> Result<Option<Self>> {
+        let sql = "SELECT no, kind, accepted, leaving, waiting, own, seen FROM doc WHERE id = ?1";
+        let found = conn
+            .prepare_cached(sql)?
+            .query_row([doc.as_bytes()], |r| {
+                let accepted = unpack(r.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?);
+                Ok((r.get(0)?, r.get::<_, u8>(1)?, accepted, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?))
+            })
+            .optional()?;
+        let Some((no, number, accepted, leaving, waiting, own, seen)) = found else { return Ok(None) };
+        Ok(Some(Self { no, kind: kind(number)?, accepted, leaving, waiting, own, seen, is_new: false }))
+    }
+
+    fn find_or_insert(tx: &Transaction<'_>, doc: DocRef) -> Result<Self> {
+        if let Some(row) = Self::find(tx, doc.id)? {
+            return if row.kind == doc.kind { Ok(row) } else { Err(wrong_kind(doc, row.kind)) };
+        }
+        tx.prepare_cached("INSERT INTO doc (id, kind, heads) VALUES (?1, ?2, x'')")?
+            .execute(params![doc.id.as_bytes(), doc.kind.number()])?;
+        Ok(Self {
+            no: tx.last_insert_rowid(),
+            kind: doc.kind,
+            accepted: Vec::new(),
+            leaving: false,
+            waiting: 0,
+            own: false,
+            seen: false,
+            is_new: true,
+        })
+    }
+}
+
+fn wrong_kind(doc: DocRef, held: Kind) -> Error {
+    Error::Invalid { field: "kind", detail: format!("{} is a {}, not a {}", doc.id, held.name(), doc.kind.name()) }
+}
+
+pub(super) fn not_held(doc: DocId) -> Error {
+    Error::NotFound(format!("document {doc}"))
+}
+
+fn as_i64(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn held_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<Held>> {
+    let hashes = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<Vec<u8>>>(column)?.map(|b| unpack(&b)));
+    let (id, number) = (DocId(uuid_at(row, 0)?), row.get::<_, u8>(1)?);
+    let sealed = match (hashes(4)?, row.get(5)?) {
+        (Some(heads), Some(seal)) => Some(Seal { heads, seal }),
+        _ => None,
+    };
+    let (heads, accepted, leaving) = (hashes(2)?.unwrap_or_default(), hashes(3)?.unwrap_or_default(), row.get(6)?);
+    Ok(kind(number).map(|kind| Held { doc: DocRef { kind, id }, heads, accepted, sealed, leaving }))
+}
+
+fn snapshot(conn: &Connection, no: i64) -> Result<Option<Vec<u8>>> {
+    Ok(conn.prepare_cached("SELECT body FROM snapshot WHERE doc = ?1")?.query_row([no], |r| r.get(0)).optional()?)
+}
+
+fn put_snapshot(tx: &Transaction<'_>, no: i64, body: &[u8]) -> Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO snapshot (doc, body) VALUES (?1, ?2)")?.execute(params![no, body])?;
+    tx.prepare_cached("UPDATE doc SET snap_bytes = ?2 WHERE no = ?1")?.execute(params![no, as_i64(body.len())])?;
+    Ok(())
+}
+
+/// The next number in the order of arrival: after all of this document and all that waits.
+pub(super) fn next_n(conn: &Connection, no: i64) -> Result<i64> {
+    let sql = "SELECT 1 + max(
+        coalesce((SELECT max(n) FROM change WHERE doc = ?1), 0),
+        coalesce((SELECT max(n) FROM change WHERE lane = 0), 0),
+        coalesce((SELECT max(n) FROM change WHERE lane = 1), 0),
+        coalesce((SELECT max(n) FROM change WHERE lane = 2), 0))";
+    Ok(conn.prepare_cached(sql)?.query_row([no], |r| r.get(0))?)
+}
+
+/// Stores a change unless it is stored; says whether it was new.
+pub(super) fn insert_change(
+    tx: &Transaction<'_>,
+    no: i64,
+    change: &Change,
+    n: i64,
+    lane: Option<Lane>,
+    at: Millis,
+    covered: bool,
+) -> Result<bool> {
+    let sql = "INSERT OR IGNORE INTO change (doc, hash, n, lane, covered, queued_at, deps, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let (hash, deps) = (change.header.hash.0, pack(&change.header.deps));
+    let added = tx.prepare_cached(sql)?.execute(params![
+        no,
+        hash,
+        n,
+        lane.map(|l| l as u8),
+        covered,
+        at.0,
+        deps,
+        change.bytes
+    ])?;
+    Ok(added > 0)
+}
+
+/// A change in the outbox.
+pub(super) struct WaitingRow {
+    pub(super) hash: ChangeHash,
+    pub(super) deps: Vec<ChangeHash>,
+    covered: bool,
+}
+
+/// A document's changes in the outbox, dependencies first.
+pub(super) fn waiting_rows(conn: &Connection, no: i64) -> Result<Vec<WaitingRow>> {
+    let sql = "SELECT hash, deps, covered, n FROM change WHERE doc = ?1 AND lane IS NOT NULL";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement
+        .query_map([no], |r| {
+            let deps = unpack(r.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+            Ok((r.get::<_, i64>(3)?, WaitingRow { hash: ChangeHash(hash_at(r, 0)?), deps, covered: r.get(2)? }))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    rows.sort_unstable_by_key(|(n, _)| *n);
+    Ok(dependencies_first(rows.into_iter().map(|(_, row)| row).collect()))
+}
+
+/// The order of arrival, unless something queued again came after what depends on it.
+fn dependencies_first(mut left: Vec<WaitingRow>) -> Vec<WaitingRow> {
+    let mut out: Vec<WaitingRow> = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let waiting: BTreeSet<ChangeHash> = left.iter().map(|w| w.hash).collect();
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|w| !w.deps.iter().any(|d| waiting.contains(d)));
+        if ready.is_empty() {
+            // Hashes cannot go round in a circle; were the file damaged, the server says so.
+            out.extend(rest);
+            break;
+        }
+        out.extend(ready);
+        left = rest;
+    }
+    out
+}
+
+/// Takes out of the outbox what is among `accepted` or below it, and says which those were.
+pub(super) fn mark_accepted<'w>(
+    tx: &Transaction<'_>,
+    no: i64,
+    waiting: &'w [WaitingRow],
+    accepted: Vec<ChangeHash>,
+) -> Result<Vec<&'w WaitingRow>> {
+    let mut accepted: BTreeSet<ChangeHash> = accepted.into_iter().collect();
+    let mut out = Vec::new();
+    // Dependencies lie before their dependants, so one pass from the end meets all.
+    for row in waiting.iter().rev() {
+        if accepted.contains(&row.hash) {
+            accepted.extend(&row.deps);
+            out.push(row);
+            let sql = if row.covered {
+                "DELETE FROM change WHERE doc = ?1 AND hash = ?2"
+            } else {
+                "UPDATE change SET lane = NULL WHERE doc = ?1 AND hash = ?2"
+            };
+            tx.prepare_cached(sql)?.execute(params![no, row.hash.0])?;
+        }
+    }
+    out.reverse();
+    Ok(out)
+}
+
+/// So many changes of a document left the outbox, decided by the server.
+pub(super) fn decide(tx: &Transaction<'_>, no: i64, count: usize) -> Result<()> {
+    if count > 0 {
+        // `sent` tells a document partly received from one not sent at all.
+        tx.prepare_cached(
+            "UPDATE doc SET sent = iif(waiting > ?2, sent + ?2, 0), waiting = max(waiting - ?2, 0) WHERE no = ?1",
+        )?
+        .execute(params![no, as_i64(count)])?;
+    }
+    Ok(())
+}
+
+/// Writes the accepted heads, and the digest with them.
+pub(super) fn write_accepted(
+    tx: &Transaction<'_>,
+    no: i64,
+    doc: DocId,
+    before: &[ChangeHash],
+    after: &[ChangeHash],
+) -> Result<()> {
+    tx.prepare_cached("UPDATE doc SET accepted = ?2 WHERE no = ?1")?.execute(params![no, pack(after)])?;
+    shift_digest(tx, doc, before, after)
+}
+
+fn shift_digest(tx: &Transaction<'_>, doc: DocId, before: &[ChangeHash], after: &[ChangeHash]) -> Result<()> {
+    let mut change = digest_of(doc, before);
+    xor(&mut change, &digest_of(doc, after));
+    if change != [0; 32] {
+        let mut total = digest(tx)?;
+        xor(&mut total, &change);
+        meta::put(tx, "digest", total)?;
+    }
+    Ok(())
+}
+
+fn xor(a: &mut [u8; 32], b: &[u8; 32]) {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
+}
+
+fn range_of(doc: DocId) -> u8 {
+    let hash: [u8; 32] = Sha256::digest(doc.as_bytes()).into();
+    hash[0]
+}
+
+fn has_unsent_blobs(conn: &Connection, doc: DocId) -> Result<bool> {
+    let sql = "SELECT 1 FROM blob_ref JOIN blob USING (name) WHERE doc = ?1 AND state = 0";
+    Ok(conn.prepare_cached(sql)?.exists([doc.as_bytes()])?)
+}
+
+/// Whether every edit made on this device lies at or below `heads`.
+fn covers_own(conn: &Connection, row: &Row, doc: DocId, heads: &[ChangeHash]) -> Result<bool> {
+    if pack(heads) == pack(&row.accepted) {
+        return Ok(true);
+    }
+    let (Some(identity), Some(held)) = (meta::identity(conn)?, load(conn, doc)?) else { return Ok(false) };
+    let device = identity.device.as_bytes().as_slice();
+    Ok(!held.changes_since(heads).iter().any(|c| c.header.actor.starts_with(device)))
+}
+
+/// Purges a document that was leaving, once nothing of it waits any more.
+pub(super) fn purge_if_done(tx: &Transaction<'_>, doc: DocId) -> Result<()> {
+    match Row::find(tx, doc)? {
+        Some(row) if row.leaving && row.waiting == 0 && !has_unsent_blobs(tx, doc)? => purge(tx, &row, doc),
+        _ => Ok(()),
+    }
+}
+
+fn purge(tx: &Transaction<'_>, row: &Row, doc: DocId) -> Result<()> {
+    super::views::forget(tx, row.no)?;
+    if !row.leaving {
+        shift_digest(tx, doc, &row.accepted, &[])?;
+    }
+    super::blobs::unlink(tx, doc)?;
+    tx.prepare_cached("DELETE FROM doc WHERE no = ?1")?.execute([row.no])?;
+    Ok(())
+}
+
+/// Sets the heads the server is known to have accepted: after a reconciliation.
+///
+/// # Errors
+/// `NotFound`; the database's.
+pub fn set_accepted(tx: &Transaction<'_>, doc: DocId, accepted: &[ChangeHash]) -> Result<()> {
+    let row = Row::find(tx, doc)?.ok_or_else(|| not_held(doc))?;
+    if row.leaving {
+        return Ok(());
+    }
+    write_accepted(tx, row.no, doc, &row.accepted, accepted)
 }

@@ -2,8 +2,9 @@
 
 use crate::document::Actor;
 use crate::domain::{DeviceId, Millis, StaffId, Stamp, TenantId};
-use crate::error::Result;
-use rusqlite::{Connection, Transaction};
+use crate::error::{Error, Result};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction};
 use serde::{Deserialize, Serialize};
 
 /// Who this device is.
@@ -24,6 +25,18 @@ pub struct Identity {
     /// The device's secret key.
     #[serde(with = "serde_bytes")]
     pub secret: Vec<u8>,
+}
+
+impl std::fmt::Debug for Identity {
+    /// Without the secret key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity")
+            .field("tenant", &self.tenant)
+            .field("device", &self.device)
+            .field("device_code", &self.device_code)
+            .field("staff", &self.staff)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How this device stands with the server.
@@ -67,8 +80,7 @@ impl SyncState {
 /// # Errors
 /// The database's.
 pub fn identity(conn: &Connection) -> Result<Option<Identity>> {
-    let _ = conn;
-    unimplemented!()
+    get(conn, "identity")?.map(|b: Vec<u8>| decode(&b)).transpose()
 }
 
 /// Sets who this device is, with a fresh incarnation (8 random bytes).
@@ -76,8 +88,8 @@ pub fn identity(conn: &Connection) -> Result<Option<Identity>> {
 /// # Errors
 /// The database's.
 pub fn enrol(tx: &Transaction<'_>, identity: &Identity, incarnation: [u8; 8]) -> Result<()> {
-    let _ = (tx, identity, incarnation);
-    unimplemented!()
+    put(tx, "identity", encode(identity)?)?;
+    set_incarnation(tx, incarnation)
 }
 
 /// The author of this device's changes.
@@ -85,8 +97,9 @@ pub fn enrol(tx: &Transaction<'_>, identity: &Identity, incarnation: [u8; 8]) ->
 /// # Errors
 /// `NotEnrolled`.
 pub fn actor(conn: &Connection) -> Result<Actor> {
-    let _ = conn;
-    unimplemented!()
+    let identity = identity(conn)?.ok_or(Error::NotEnrolled)?;
+    let incarnation = get(conn, "incarnation")?.ok_or(Error::NotEnrolled)?;
+    Ok(Actor { device: identity.device, incarnation })
 }
 
 /// Starts a new incarnation (8 random bytes): whenever the file may be a copy.
@@ -94,8 +107,7 @@ pub fn actor(conn: &Connection) -> Result<Actor> {
 /// # Errors
 /// The database's.
 pub fn set_incarnation(tx: &Transaction<'_>, incarnation: [u8; 8]) -> Result<()> {
-    let _ = (tx, incarnation);
-    unimplemented!()
+    put(tx, "incarnation", incarnation)
 }
 
 /// How this device stands with the server.
@@ -103,8 +115,7 @@ pub fn set_incarnation(tx: &Transaction<'_>, incarnation: [u8; 8]) -> Result<()>
 /// # Errors
 /// The database's.
 pub fn sync_state(conn: &Connection) -> Result<SyncState> {
-    let _ = conn;
-    unimplemented!()
+    Ok(get(conn, "sync")?.map(|b: Vec<u8>| decode(&b)).transpose()?.unwrap_or_default())
 }
 
 /// Sets how this device stands with the server.
@@ -112,8 +123,7 @@ pub fn sync_state(conn: &Connection) -> Result<SyncState> {
 /// # Errors
 /// The database's.
 pub fn set_sync_state(tx: &Transaction<'_>, state: &SyncState) -> Result<()> {
-    let _ = (tx, state);
-    unimplemented!()
+    put(tx, "sync", encode(state)?)
 }
 
 /// The next number of this device's counter, from 1: for provisional numbers.
@@ -121,8 +131,9 @@ pub fn set_sync_state(tx: &Transaction<'_>, state: &SyncState) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn next_number(tx: &Transaction<'_>) -> Result<u64> {
-    let _ = tx;
-    unimplemented!()
+    let last: i64 = get(tx, "counter")?.unwrap_or(0);
+    put(tx, "counter", last + 1)?;
+    Ok(u64::try_from(last + 1).unwrap_or(1))
 }
 
 /// A value the app keeps under a name of its own (`app.` is put before it).
@@ -130,8 +141,7 @@ pub fn next_number(tx: &Transaction<'_>) -> Result<u64> {
 /// # Errors
 /// The database's.
 pub fn app_value(conn: &Connection, name: &str) -> Result<Option<String>> {
-    let _ = (conn, name);
-    unimplemented!()
+    get(conn, &format!("app.{name}"))
 }
 
 /// Sets or (with `None`) clears a value the app keeps.
@@ -139,6 +149,32 @@ pub fn app_value(conn: &Connection, name: &str) -> Result<Option<String>> {
 /// # Errors
 /// The database's.
 pub fn set_app_value(tx: &Transaction<'_>, name: &str, value: Option<&str>) -> Result<()> {
-    let _ = (tx, name, value);
-    unimplemented!()
+    let key = format!("app.{name}");
+    match value {
+        Some(value) => put(tx, &key, value),
+        None => {
+            tx.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key])?;
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn get<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>> {
+    Ok(conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |r| r.get(0)).optional()?)
+}
+
+pub(super) fn put(tx: &Transaction<'_>, key: &str, value: impl ToSql) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )?
+    .execute(rusqlite::params![key, value])?;
+    Ok(())
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
+    minicbor_serde::to_vec(value).map_err(|e| Error::Damaged(e.to_string()))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    minicbor_serde::from_slice(bytes).map_err(|e| Error::Damaged(e.to_string()))
 }

@@ -13,8 +13,9 @@ pub mod rescue;
 mod schema;
 pub mod views;
 
-use crate::error::Result;
-use rusqlite::{Connection, Transaction};
+use crate::domain::{ChangeHash, Kind};
+use crate::error::{Error, Result};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use blobs::Blobs;
 pub use views::View;
@@ -31,9 +32,9 @@ impl Store {
     ///
     /// # Errors
     /// `TooNew`, `Damaged`, `Locked`, `DiskFull`; the file stays as it was.
-    pub fn open(conn: Connection) -> Result<Self> {
-        let _ = conn;
-        unimplemented!()
+    pub fn open(mut conn: Connection) -> Result<Self> {
+        schema::prepare(&mut conn)?;
+        Ok(Self { conn })
     }
 
     /// Runs `f` in one transaction: all of it is durable when this returns, or
@@ -42,12 +43,57 @@ impl Store {
     /// # Errors
     /// What `f` answers, or what the commit meets.
     pub fn commit<T>(&mut self, f: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let _ = (f, &self.conn);
-        unimplemented!()
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let out = f(&tx)?;
+        tx.commit()?;
+        Ok(out)
     }
 
     /// The connection, to read.
     pub fn read(&self) -> &Connection {
         &self.conn
     }
+
+    /// Reads the whole file and checks its structure: slow, for when something looks wrong.
+    ///
+    /// # Errors
+    /// `Damaged`, saying where.
+    pub fn check(&self) -> Result<()> {
+        let found: String = self.conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0))?;
+        if found == "ok" { Ok(()) } else { Err(Error::Damaged(found)) }
+    }
+
+    /// Refreshes the query planner's figures and empties the write-ahead log:
+    /// when the app goes to the background.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn tidy(&mut self) -> Result<()> {
+        self.conn.execute_batch("PRAGMA optimize")?;
+        self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// Hashes as stored: one after another, 32 bytes each.
+fn pack(hashes: &[ChangeHash]) -> Vec<u8> {
+    let mut sorted = hashes.to_vec();
+    sorted.sort_unstable();
+    sorted.iter().flat_map(|h| h.0).collect()
+}
+
+fn unpack(bytes: &[u8]) -> Vec<ChangeHash> {
+    bytes.as_chunks::<32>().0.iter().map(|c| ChangeHash(*c)).collect()
+}
+
+fn kind(number: u8) -> Result<Kind> {
+    Kind::from_number(number).ok_or_else(|| Error::Damaged(format!("unknown kind {number}")))
+}
+
+fn hash_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
+    row.get(column)
+}
+
+fn uuid_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<uuid::Uuid> {
+    row.get::<_, [u8; 16]>(column).map(uuid::Uuid::from_bytes)
 }

@@ -2,8 +2,12 @@
 
 use crate::document::Change;
 use crate::domain::{ChangeHash, DocId, DocRef, Kind, Millis, StaffId};
-use crate::error::Result;
-use rusqlite::{Connection, Transaction};
+use crate::error::{Error, Result};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use std::collections::BTreeSet;
+
+use super::chunks::{self, Row};
+use super::{hash_at, kind, unpack, uuid_at};
 
 /// Which goes first. Photos have a queue of their own (see [`super::blobs`]) and come last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -102,8 +106,37 @@ pub struct Refused {
 /// # Errors
 /// The database's.
 pub fn next_batch(conn: &Connection, max_bytes: usize, max_changes: usize) -> Result<Vec<Waiting>> {
-    let _ = (conn, max_bytes, max_changes);
-    unimplemented!()
+    let mut out: Vec<Waiting> = Vec::new();
+    let mut taken = BTreeSet::new();
+    let (mut bytes, mut changes) = (0_usize, 0_usize);
+    // What failed again and again goes last, so that it blocks nothing.
+    for sql in [
+        "SELECT doc FROM change WHERE lane IS NOT NULL AND attempts < 3 ORDER BY lane, n",
+        "SELECT doc FROM change WHERE lane IS NOT NULL AND attempts >= 3 ORDER BY lane, n",
+    ] {
+        let mut statement = conn.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let no: i64 = row.get(0)?;
+            if !taken.insert(no) {
+                continue;
+            }
+            let mut waiting = Waiting { doc: doc_ref(conn, no)?, changes: Vec::new() };
+            for change in bodies(conn, no)? {
+                if changes > 0 && (changes >= max_changes || bytes + change.1.len() > max_bytes) {
+                    if !waiting.changes.is_empty() {
+                        out.push(waiting);
+                    }
+                    return Ok(out);
+                }
+                changes += 1;
+                bytes += change.1.len();
+                waiting.changes.push(change);
+            }
+            out.push(waiting);
+        }
+    }
+    Ok(out)
 }
 
 /// The waiting changes of a document, dependencies first.
@@ -111,8 +144,8 @@ pub fn next_batch(conn: &Connection, max_bytes: usize, max_changes: usize) -> Re
 /// # Errors
 /// The database's.
 pub fn waiting(conn: &Connection, doc: DocId) -> Result<Vec<Change>> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let Some(row) = Row::find(conn, doc)? else { return Ok(Vec::new()) };
+    bodies(conn, row.no)?.into_iter().map(|(_, body)| Change::parse(body)).collect()
 }
 
 /// The server has these changes, durably. Returns how many were waiting:
@@ -121,8 +154,26 @@ pub fn waiting(conn: &Connection, doc: DocId) -> Result<Vec<Change>> {
 /// # Errors
 /// The database's.
 pub fn acknowledge(tx: &Transaction<'_>, doc: DocId, hashes: &[ChangeHash]) -> Result<usize> {
-    let _ = (tx, doc, hashes);
-    unimplemented!()
+    let Some(row) = Row::find(tx, doc)? else { return Ok(0) };
+    let waiting = chunks::waiting_rows(tx, row.no)?;
+    let done = chunks::mark_accepted(tx, row.no, &waiting, hashes.to_vec())?;
+    if done.is_empty() {
+        return Ok(0);
+    }
+    chunks::decide(tx, row.no, done.len())?;
+    let mut accepted = row.accepted.clone();
+    for change in &done {
+        accepted.retain(|h| !change.deps.contains(h));
+        if !accepted.contains(&change.hash) {
+            accepted.push(change.hash);
+        }
+    }
+    if row.leaving {
+        chunks::purge_if_done(tx, doc)?;
+    } else {
+        chunks::write_accepted(tx, row.no, doc, &row.accepted, &accepted)?;
+    }
+    Ok(done.len())
 }
 
 /// Notes that a change was sent and not decided: attempts and the last error.
@@ -130,8 +181,12 @@ pub fn acknowledge(tx: &Transaction<'_>, doc: DocId, hashes: &[ChangeHash]) -> R
 /// # Errors
 /// The database's.
 pub fn attempted(tx: &Transaction<'_>, doc: DocId, hash: ChangeHash, error: &str) -> Result<()> {
-    let _ = (tx, doc, hash, error);
-    unimplemented!()
+    let Some(row) = Row::find(tx, doc)? else { return Ok(()) };
+    tx.prepare_cached(
+        "UPDATE change SET attempts = attempts + 1, last_error = ?3 WHERE doc = ?1 AND hash = ?2 AND lane IS NOT NULL",
+    )?
+    .execute(params![row.no, hash.0, error])?;
+    Ok(())
 }
 
 /// The server refused a change: it and the waiting changes that depend on it
@@ -148,18 +203,60 @@ pub fn set_aside(
     why: &Refusal,
     at: Millis,
 ) -> Result<Vec<ChangeHash>> {
-    let _ = (tx, doc, hash, why, at);
-    unimplemented!()
+    let Some(row) = Row::find(tx, doc)? else { return Ok(Vec::new()) };
+    let mut aside: Vec<ChangeHash> = Vec::new();
+    for change in chunks::waiting_rows(tx, row.no)? {
+        if change.hash != hash && !change.deps.iter().any(|d| aside.contains(d)) {
+            continue;
+        }
+        aside.push(change.hash);
+        let put = "INSERT OR IGNORE INTO refused (doc, kind, hash, body, code, field, detail, at)
+            SELECT ?3, ?4, hash, body, ?5, ?6, ?7, ?8 FROM change WHERE doc = ?1 AND hash = ?2";
+        let (id, kind) = (doc.as_bytes(), row.kind.number());
+        tx.prepare_cached(put)?.execute(params![
+            row.no,
+            change.hash.0,
+            id,
+            kind,
+            why.code,
+            why.field,
+            why.detail,
+            at.0
+        ])?;
+        tx.prepare_cached("DELETE FROM change WHERE doc = ?1 AND hash = ?2")?
+            .execute(params![row.no, change.hash.0])?;
+    }
+    chunks::decide(tx, row.no, aside.len())?;
+    tx.prepare_cached("UPDATE doc SET refused = refused + ?2 WHERE no = ?1")?
+        .execute(params![row.no, i64::try_from(aside.len()).unwrap_or(0)])?;
+    if row.leaving {
+        chunks::purge_if_done(tx, doc)?;
+    }
+    Ok(aside)
 }
 
-/// Puts changes already accepted once back into the outbox, at the end of
-/// their lane: after a restored server lost them. Returns how many.
+/// Puts changes already accepted once back into the outbox: after a restored server lost them. Returns how many.
 ///
 /// # Errors
 /// The database's; `BadChange`.
 pub fn requeue(tx: &Transaction<'_>, doc: DocRef, changes: &[Change], lane: Lane, at: Millis) -> Result<usize> {
-    let _ = (tx, doc, changes, lane, at);
-    unimplemented!()
+    let row = Row::find(tx, doc.id)?.ok_or_else(|| chunks::not_held(doc.id))?;
+    let mut n = chunks::next_n(tx, row.no)?;
+    let mut count = 0;
+    for change in changes {
+        // What is not in the tail lies in the snapshot: its bytes come back only to be sent.
+        let new = chunks::insert_change(tx, row.no, change, n, Some(lane), at, true)?;
+        let sql =
+            "UPDATE change SET lane = ?3, queued_at = ?4, attempts = 0 WHERE doc = ?1 AND hash = ?2 AND lane IS NULL";
+        let again =
+            !new && tx.prepare_cached(sql)?.execute(params![row.no, change.header.hash.0, lane as u8, at.0])? > 0;
+        if new || again {
+            n += 1;
+            count += 1;
+        }
+    }
+    tx.prepare_cached("UPDATE doc SET waiting = waiting + ?2 WHERE no = ?1")?.execute(params![row.no, count])?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Refused changes, newest first; those not dealt with only, where `open`.
@@ -167,8 +264,26 @@ pub fn requeue(tx: &Transaction<'_>, doc: DocRef, changes: &[Change], lane: Lane
 /// # Errors
 /// The database's.
 pub fn refused(conn: &Connection, open: bool) -> Result<Vec<Refused>> {
-    let _ = (conn, open);
-    unimplemented!()
+    let sql = "SELECT id, doc, kind, hash, body, code, field, detail, at, settled FROM refused WHERE settled <= ?1 ORDER BY id DESC";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map([!open], |r| {
+        let why = Refusal { code: r.get(5)?, field: r.get(6)?, detail: r.get(7)? };
+        Ok((
+            r.get(0)?,
+            DocId(uuid_at(r, 1)?),
+            r.get::<_, u8>(2)?,
+            ChangeHash(hash_at(r, 3)?),
+            r.get(4)?,
+            why,
+            r.get(8)?,
+            r.get(9)?,
+        ))
+    })?;
+    rows.map(|row| {
+        let (id, doc, number, hash, bytes, why, at, settled) = row?;
+        Ok(Refused { id, doc: DocRef { kind: kind(number)?, id: doc }, hash, bytes, why, at: Millis(at), settled })
+    })
+    .collect()
 }
 
 /// Marks a refused change as dealt with.
@@ -176,8 +291,13 @@ pub fn refused(conn: &Connection, open: bool) -> Result<Vec<Refused>> {
 /// # Errors
 /// `NotFound`; the database's.
 pub fn settle_refused(tx: &Transaction<'_>, id: i64) -> Result<()> {
-    let _ = (tx, id);
-    unimplemented!()
+    let doc: [u8; 16] = tx
+        .prepare_cached("UPDATE refused SET settled = 1 WHERE id = ?1 AND settled = 0 RETURNING doc")?
+        .query_row([id], |r| r.get(0))
+        .optional()?
+        .ok_or_else(|| Error::NotFound(format!("refused change {id}")))?;
+    tx.prepare_cached("UPDATE doc SET refused = max(refused - 1, 0) WHERE id = ?1")?.execute([doc])?;
+    Ok(())
 }
 
 /// The device's own account.
@@ -185,8 +305,23 @@ pub fn settle_refused(tx: &Transaction<'_>, id: i64) -> Result<()> {
 /// # Errors
 /// The database's.
 pub fn account(conn: &Connection) -> Result<Account> {
-    let _ = conn;
-    unimplemented!()
+    let (changes, oldest): (u64, Option<i64>) = conn
+        .prepare_cached("SELECT count(*), min(queued_at) FROM change WHERE lane IS NOT NULL")?
+        .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let (blobs, blob_bytes, oldest_blob): (u64, u64, Option<i64>) = conn
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(max(size - sent, 0)), 0), min(added_at) FROM blob WHERE state = 0",
+        )?
+        .query_row([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+    let count = |sql: &str| Ok::<u64, Error>(conn.prepare_cached(sql)?.query_row([], |r| r.get(0))?);
+    Ok(Account {
+        changes,
+        blobs,
+        blob_bytes,
+        oldest: oldest.into_iter().chain(oldest_blob).min().map(Millis),
+        documents: count("SELECT count(*) FROM doc")?,
+        refused: count("SELECT count(*) FROM refused WHERE settled = 0")?,
+    })
 }
 
 /// Where a document's edits made here stand. A document never edited here counts as accepted.
@@ -194,8 +329,9 @@ pub fn account(conn: &Connection) -> Result<Account> {
 /// # Errors
 /// `NotFound`; the database's.
 pub fn delivery(conn: &Connection, doc: DocId) -> Result<Delivery> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let sql = "SELECT waiting, sent, refused, own, seen FROM doc WHERE id = ?1";
+    let found = conn.prepare_cached(sql)?.query_row([doc.as_bytes()], |r| delivery_at(r, 0)).optional()?;
+    found.ok_or_else(|| chunks::not_held(doc))
 }
 
 /// A change and where it stands.
@@ -222,8 +358,32 @@ pub struct Item {
 /// # Errors
 /// The database's.
 pub fn items(conn: &Connection, limit: usize) -> Result<Vec<Item>> {
-    let _ = (conn, limit);
-    unimplemented!()
+    let sql = "SELECT id, kind, hash, length(body), lane, queued_at, attempts, last_error
+        FROM change JOIN doc ON doc.no = change.doc WHERE lane IS NOT NULL ORDER BY attempts >= 3, lane, n LIMIT ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| {
+        let lane = match r.get::<_, u8>(4)? {
+            0 => Lane::Work,
+            1 => Lane::Today,
+            _ => Lane::Rest,
+        };
+        let item = Item {
+            doc: DocRef { kind: Kind::Settings, id: DocId(uuid_at(r, 0)?) },
+            hash: ChangeHash(hash_at(r, 2)?),
+            size: r.get(3)?,
+            lane,
+            queued_at: Millis(r.get(5)?),
+            attempts: r.get(6)?,
+            last_error: r.get(7)?,
+        };
+        Ok((r.get::<_, u8>(1)?, item))
+    })?;
+    rows.map(|row| {
+        let (number, mut item) = row?;
+        item.doc.kind = kind(number)?;
+        Ok(item)
+    })
+    .collect()
 }
 
 /// The office's read mark on a document.
@@ -242,8 +402,12 @@ pub struct ReadMark {
 /// # Errors
 /// The database's.
 pub fn read_mark(conn: &Connection, doc: DocId) -> Result<Option<ReadMark>> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let sql = "SELECT mark.heads, at, by FROM mark JOIN doc ON doc.no = mark.doc WHERE id = ?1";
+    let found = conn.prepare_cached(sql)?.query_row([doc.as_bytes()], |r| {
+        let heads = unpack(r.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
+        Ok(ReadMark { heads, at: Millis(r.get(1)?), by: StaffId(uuid_at(r, 2)?) })
+    });
+    Ok(found.optional()?)
 }
 
 /// The lane of a change this device makes to a document of that kind.
@@ -252,4 +416,30 @@ pub fn lane_of(kind: Kind) -> Lane {
         Kind::Visit | Kind::Request | Kind::Statement => Lane::Work,
         _ => Lane::Rest,
     }
+}
+
+fn doc_ref(conn: &Connection, no: i64) -> Result<DocRef> {
+    let (id, number) = conn
+        .prepare_cached("SELECT id, kind FROM doc WHERE no = ?1")?
+        .query_row([no], |r| Ok((uuid_at(r, 0)?, r.get::<_, u8>(1)?)))?;
+    Ok(DocRef { kind: kind(number)?, id: DocId(id) })
+}
+
+/// The waiting changes of a document as bytes, dependencies first.
+fn bodies(conn: &Connection, no: i64) -> Result<Vec<(ChangeHash, Vec<u8>)>> {
+    let mut statement = conn.prepare_cached("SELECT body FROM change WHERE doc = ?1 AND hash = ?2")?;
+    let waiting = chunks::waiting_rows(conn, no)?.into_iter();
+    waiting.map(|w| Ok((w.hash, statement.query_row(params![no, w.hash.0], |r| r.get(0))?))).collect()
+}
+
+/// Reads (waiting, sent, refused, own, seen) from five columns.
+pub(super) fn delivery_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Delivery> {
+    let (waiting, sent, refused): (i64, i64, i64) = (row.get(column)?, row.get(column + 1)?, row.get(column + 2)?);
+    let (own, seen): (bool, bool) = (row.get(column + 3)?, row.get(column + 4)?);
+    Ok(match (waiting, sent, refused) {
+        (1.., 0, _) => Delivery::OnThisPhone,
+        (1.., _, _) | (_, _, 1..) => Delivery::Received,
+        _ if own && seen => Delivery::SeenByOffice,
+        _ => Delivery::Accepted,
+    })
 }

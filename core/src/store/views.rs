@@ -1,15 +1,31 @@
 //! Rows for screens: written with the document, read without loading it.
 
 use crate::domain::summary::Summary;
-use crate::domain::{DocId, DocRef, Entity, Kind, Millis, StaffId, World};
+use crate::domain::{DocId, DocRef, Entity, Kind, Millis, SETTINGS, StaffId, World};
 use crate::error::{Error, Result};
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
+use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::outbox::Delivery;
+use super::blobs::{self, BlobState};
+use super::outbox::{Delivery, delivery_at};
+use super::{chunks, kind, meta, uuid_at};
 
 /// Lines of a page.
 pub const PAGE: usize = 50;
+
+/// Documents a search leads to at most.
+const MOST_FOUND: usize = 1_000;
+/// Words of a search that are looked at.
+const MOST_WORDS: usize = 12;
+/// Estimate of a document's size on the wire.
+const DOCUMENT_BYTES: u64 = 4_096;
+/// Stored where there is no due time: it comes first in order, last in lists.
+const NEVER: i64 = i64::MIN;
+/// The columns [`line`] reads.
+const LINE: &str =
+    "id, doc.kind, parent, number, title, subtitle, status, doc.due, people, flags, waiting, sent, refused, own, seen";
 
 /// A line of a list: its summary (without the search words) and where its edits stand.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,8 +71,53 @@ pub struct Counted {
 /// # Errors
 /// `NotFound`; the database's.
 pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<()> {
-    let _ = (tx, summary, entity);
-    unimplemented!()
+    let doc = summary.doc;
+    let old = tx
+        .prepare_cached("SELECT no, status, due, parent, people, words FROM doc WHERE id = ?1 AND kind = ?2")?
+        .query_row(params![doc.id.as_bytes(), doc.kind.number()], Indexed::read)
+        .optional()?
+        .ok_or_else(|| chunks::not_held(doc.id))?;
+    let new = Indexed {
+        no: old.no,
+        status: summary.status.clone(),
+        due: summary.due.map_or(NEVER, |d| d.0),
+        parent: summary.parent.map(|p| *p.as_bytes()),
+        people: summary.people.iter().flat_map(|p| *p.as_bytes()).collect(),
+        words: words_hash(&summary.search),
+    };
+    tx.prepare_cached("UPDATE doc SET number = ?2, title = ?3, subtitle = ?4, people = ?5, flags = ?6, entity = ?7, words = ?8 WHERE no = ?1")?
+        .execute(params![
+            old.no,
+            summary.number,
+            summary.title,
+            summary.subtitle,
+            new.people,
+            flags_out(&summary.flags),
+            encode(entity)?,
+            new.words,
+        ])?;
+    // Each index is touched only where its columns changed: it is a page to write and sync.
+    if (new.due, &new.status) != (old.due, &old.status) {
+        tx.prepare_cached("UPDATE doc SET due = ?2, status = ?3 WHERE no = ?1")?
+            .execute(params![old.no, new.due, new.status])?;
+    }
+    if new.parent != old.parent {
+        tx.prepare_cached("UPDATE doc SET parent = ?2 WHERE no = ?1")?.execute(params![old.no, new.parent])?;
+    }
+    if (&new.people, new.due, new.open()) != (&old.people, old.due, old.open()) {
+        old.unlist(tx, doc.kind)?;
+        new.list(tx, doc.kind)?;
+    }
+    if new.words != old.words {
+        if old.words != 0 {
+            tx.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([old.no])?;
+        }
+        if new.words != 0 {
+            tx.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?
+                .execute(params![old.no, spaced(&summary.search)])?;
+        }
+    }
+    blobs::refer(tx, doc.id, entity)
 }
 
 /// A document's content.
@@ -64,8 +125,11 @@ pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<(
 /// # Errors
 /// The database's; `Damaged` where the row cannot be read.
 pub fn entity(conn: &Connection, doc: DocId) -> Result<Option<Entity>> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let sql = "SELECT kind, entity FROM doc WHERE id = ?1 AND entity IS NOT NULL";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([doc.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    decode(kind(row.get(0)?)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?).map(Some)
 }
 
 /// One document's rows.
@@ -73,8 +137,14 @@ pub fn entity(conn: &Connection, doc: DocId) -> Result<Option<Entity>> {
 /// # Errors
 /// `NotFound`; the database's.
 pub fn show(conn: &Connection, doc: DocId) -> Result<Shown> {
-    let _ = (conn, doc);
-    unimplemented!()
+    let sql = format!("SELECT {LINE} FROM doc WHERE id = ?1");
+    let line = conn
+        .prepare_cached(&sql)?
+        .query_row([doc.as_bytes()], line)
+        .optional()?
+        .ok_or_else(|| chunks::not_held(doc))??;
+    let entity = entity(conn, doc)?.ok_or_else(|| chunks::not_held(doc))?;
+    Ok(Shown { line, entity })
 }
 
 /// A person's jobs of a day that begins at `from` and ends before `to`: what is
@@ -83,8 +153,20 @@ pub fn show(conn: &Connection, doc: DocId) -> Result<Shown> {
 /// # Errors
 /// The database's.
 pub fn today(conn: &Connection, person: StaffId, from: Millis, to: Millis) -> Result<Vec<Line>> {
-    let _ = (conn, person, from, to);
-    unimplemented!()
+    let sql = format!(
+        "SELECT {LINE} FROM doc JOIN (
+           SELECT doc, due AS at FROM person WHERE staff = ?1 AND kind = ?2 AND open = 1 AND due < ?4
+           UNION ALL
+           SELECT doc, due FROM person WHERE staff = ?1 AND kind = ?2 AND open = 0 AND due >= ?3 AND due < ?4
+         ) ON no = doc ORDER BY at = {NEVER}, at, no"
+    );
+    let mut out = Vec::new();
+    for kind in [Kind::WorkOrder, Kind::Request] {
+        lines(conn, &sql, params![person.as_bytes(), kind.number(), from.0, to.0], &mut out)?;
+    }
+    // Stable, so each kind keeps its order.
+    out.sort_by_key(|l: &Line| l.summary.due.unwrap_or(Millis(i64::MAX)));
+    Ok(out)
 }
 
 /// Documents of a kind (with that status, where given), by due time, newest first, a page at a time.
@@ -92,8 +174,28 @@ pub fn today(conn: &Connection, person: StaffId, from: Millis, to: Millis) -> Re
 /// # Errors
 /// `Invalid` where `after` is no mark of a page; the database's.
 pub fn list(conn: &Connection, kind: Kind, status: Option<&str>, after: Option<&str>) -> Result<Page> {
-    let _ = (conn, kind, status, after);
-    unimplemented!()
+    let (due, no) = after.map_or(Ok((i64::MAX, i64::MAX)), |mark| {
+        let parts = mark.strip_prefix("l1.").and_then(|m| m.split_once('.'));
+        let numbers = parts.and_then(|(d, n)| Some((d.parse().ok()?, n.parse().ok()?)));
+        numbers.ok_or_else(|| bad_mark(mark))
+    })?;
+    let with = if status.is_some() { "AND status = ?5" } else { "" };
+    let sql = format!(
+        "SELECT {LINE} FROM doc WHERE kind = ?1 AND (due, no) < (?2, ?3) {with} ORDER BY due DESC, no DESC LIMIT ?4"
+    );
+    let mut out = Vec::new();
+    let limit = PAGE + 1;
+    match status {
+        Some(status) => lines(conn, &sql, params![kind.number(), due, no, limit, status], &mut out)?,
+        None => lines(conn, &sql, params![kind.number(), due, no, limit], &mut out)?,
+    }
+    let next = if out.len() > PAGE {
+        out.truncate(PAGE);
+        out.last().map(|l| mark_of(conn, l)).transpose()?
+    } else {
+        None
+    };
+    Ok(Page { lines: out, next })
 }
 
 /// Documents found by all the words of `query`, best first, a page at a time.
@@ -102,8 +204,19 @@ pub fn list(conn: &Connection, kind: Kind, status: Option<&str>, after: Option<&
 /// # Errors
 /// `Invalid` where `after` is no mark of a page; the database's.
 pub fn search(conn: &Connection, query: &str, after: Option<&str>) -> Result<Page> {
-    let _ = (conn, query, after);
-    unimplemented!()
+    let skip: usize = after.map_or(Ok(0), |mark| {
+        mark.strip_prefix("s1.").and_then(|n| n.parse().ok()).filter(|n| *n <= MOST_FOUND).ok_or_else(|| bad_mark(mark))
+    })?;
+    let Some(expression) = expression(query) else { return Ok(Page::default()) };
+    let sql = format!(
+        "SELECT {LINE} FROM (SELECT rowid AS found, rank AS r FROM words WHERE words MATCH ?1 ORDER BY rank LIMIT ?2 OFFSET ?3)
+         JOIN doc ON no = found ORDER BY r, no DESC"
+    );
+    let mut out = Vec::new();
+    lines(conn, &sql, params![expression, PAGE + 1, skip], &mut out)?;
+    let next = (out.len() > PAGE && skip + PAGE <= MOST_FOUND).then(|| format!("s1.{}", skip + PAGE));
+    out.truncate(PAGE);
+    Ok(Page { lines: out, next })
 }
 
 /// How many documents there are, by kind and status.
@@ -111,8 +224,14 @@ pub fn search(conn: &Connection, query: &str, after: Option<&str>) -> Result<Pag
 /// # Errors
 /// The database's.
 pub fn counts(conn: &Connection) -> Result<Vec<Counted>> {
-    let _ = conn;
-    unimplemented!()
+    let mut statement =
+        conn.prepare_cached("SELECT kind, status, count(*) FROM doc GROUP BY kind, status ORDER BY kind, status")?;
+    let rows = statement.query_map([], |r| Ok((r.get::<_, u8>(0)?, r.get(1)?, r.get(2)?)))?;
+    rows.map(|row| {
+        let (number, status, count) = row?;
+        Ok(Counted { kind: kind(number)?, status, count })
+    })
+    .collect()
 }
 
 /// The documents of a kind that concern a person, open or not.
@@ -120,8 +239,10 @@ pub fn counts(conn: &Connection) -> Result<Vec<Counted>> {
 /// # Errors
 /// The database's.
 pub fn of_person(conn: &Connection, person: StaffId, kind: Kind) -> Result<Vec<DocId>> {
-    let _ = (conn, person, kind);
-    unimplemented!()
+    let sql = "SELECT id FROM person JOIN doc ON no = doc WHERE staff = ?1 AND person.kind = ?2 ORDER BY open DESC, person.due, no";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map(params![person.as_bytes(), kind.number()], |r| uuid_at(r, 0).map(DocId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The world as the store holds it: also inside a transaction, where it sees
@@ -138,6 +259,16 @@ impl<'a> View<'a> {
         Self { conn, error: RefCell::new(None) }
     }
 
+    fn keep<T>(&self, result: Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error.borrow_mut().get_or_insert(error);
+                None
+            }
+        }
+    }
+
     /// The first error met while reading.
     ///
     /// # Errors
@@ -149,12 +280,11 @@ impl<'a> View<'a> {
 
 impl World for View<'_> {
     fn entity(&self, doc: DocRef) -> Option<Entity> {
-        let _ = (doc, self.conn, &self.error);
-        unimplemented!()
+        let found = self.keep(entity(self.conn, doc.id))?;
+        found.filter(|e| e.kind() == doc.kind)
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
-        let _ = (kind, of);
-        unimplemented!()
+        self.keep(children(self.conn, kind, of)).unwrap_or_default()
     }
 }
 
@@ -187,6 +317,239 @@ impl Readiness {
 /// # Errors
 /// The database's.
 pub fn ready_to_leave(conn: &Connection, person: StaffId, from: Millis, to: Millis) -> Result<Readiness> {
-    let _ = (conn, person, from, to);
-    unimplemented!()
+    let mut out = Readiness { settings: entity(conn, SETTINGS)?.is_some(), ..Readiness::default() };
+    let state = meta::sync_state(conn)?;
+    out.announced = state.remaining;
+    let mut wanted: BTreeSet<DocRef> = BTreeSet::new();
+    for job in today(conn, person, from, to)? {
+        if !is_open(&job.summary.status) {
+            continue;
+        }
+        wanted.insert(job.summary.doc);
+        match entity(conn, job.summary.doc.id)? {
+            Some(Entity::WorkOrder(order)) => {
+                wanted.extend(order.customer.map(|id| DocRef::new(Kind::Customer, id)));
+                wanted.extend(order.request.map(|id| DocRef::new(Kind::Request, id)));
+            }
+            Some(Entity::Request(request)) => wanted.extend(request.customer.map(|id| DocRef::new(Kind::Customer, id))),
+            Some(_) => {}
+            None => out.documents.push(job.summary.doc),
+        }
+        wanted.extend(
+            children(conn, Kind::Visit, job.summary.doc.id)?.into_iter().map(|id| DocRef { kind: Kind::Visit, id }),
+        );
+    }
+    let mut blobs = BTreeMap::new();
+    for doc in wanted {
+        if entity(conn, doc.id)?.is_none() && !out.documents.contains(&doc) {
+            out.documents.push(doc);
+        }
+        let missing = blobs::of_document(conn, doc.id)?.into_iter().filter(|b| b.state == BlobState::RemoteOnly);
+        blobs.extend(missing.map(|b| (b.name, b.size)));
+    }
+    out.blobs = blobs.into_iter().collect();
+    let documents = out.documents.len() as u64 + out.announced + u64::from(!out.settings);
+    out.bytes = out.blobs.iter().map(|(_, size)| size).sum::<u64>() + documents * DOCUMENT_BYTES;
+    out.seconds = (state.rate > 0).then(|| out.bytes.div_ceil(state.rate));
+    Ok(out)
+}
+
+/// Whether somebody still has something to do about a document of that status.
+fn is_open(status: &str) -> bool {
+    const DONE: [&str; 7] =
+        ["withdrawn", "completed", "incomplete", "customer_told", "closed", "archived", "cancelled"];
+    !DONE.contains(&status)
+}
+
+/// The columns of a document's row that indices follow.
+struct Indexed {
+    no: i64,
+    status: String,
+    due: i64,
+    parent: Option<[u8; 16]>,
+    people: Vec<u8>,
+    words: i64,
+}
+
+impl Indexed {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let (no, status, due) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Self { no, status, due, parent: row.get(3)?, people: row.get(4)?, words: row.get(5)? })
+    }
+
+    fn open(&self) -> bool {
+        is_open(&self.status)
+    }
+
+    fn list(&self, tx: &Transaction<'_>, kind: Kind) -> Result<()> {
+        let sql = "INSERT OR IGNORE INTO person (staff, kind, open, due, doc) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.people(tx, kind, sql)
+    }
+
+    fn unlist(&self, tx: &Transaction<'_>, kind: Kind) -> Result<()> {
+        let sql = "DELETE FROM person WHERE staff = ?1 AND kind = ?2 AND open = ?3 AND due = ?4 AND doc = ?5";
+        self.people(tx, kind, sql)
+    }
+
+    fn people(&self, tx: &Transaction<'_>, kind: Kind, sql: &str) -> Result<()> {
+        let mut statement = tx.prepare_cached(sql)?;
+        for staff in self.people.as_chunks::<16>().0 {
+            statement.execute(params![staff, kind.number(), self.open(), self.due, self.no])?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes a document's line, people and words away, before its row goes.
+pub(super) fn forget(tx: &Transaction<'_>, no: i64) -> Result<()> {
+    let sql = "SELECT no, status, due, parent, people, words, kind FROM doc WHERE no = ?1";
+    let (old, number) = tx.prepare_cached(sql)?.query_row([no], |r| Ok((Indexed::read(r)?, r.get(6)?)))?;
+    old.unlist(tx, kind(number)?)?;
+    if old.words != 0 {
+        tx.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([no])?;
+    }
+    Ok(())
+}
+
+fn line(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<Line>> {
+    let people: Vec<u8> = row.get(8)?;
+    let due: i64 = row.get(7)?;
+    let mut summary = Summary {
+        doc: DocRef { kind: Kind::Settings, id: DocId(uuid_at(row, 0)?) },
+        parent: row.get::<_, Option<[u8; 16]>>(2)?.map(|b| DocId(uuid::Uuid::from_bytes(b))),
+        number: row.get(3)?,
+        title: row.get(4)?,
+        subtitle: row.get(5)?,
+        status: row.get(6)?,
+        due: (due != NEVER).then_some(Millis(due)),
+        people: people.as_chunks::<16>().0.iter().map(|b| StaffId(uuid::Uuid::from_bytes(*b))).collect(),
+        flags: flags_in(&row.get::<_, String>(9)?),
+        search: String::new(),
+    };
+    let (number, delivery) = (row.get(1)?, delivery_at(row, 10)?);
+    Ok(kind(number).map(|kind| {
+        summary.doc.kind = kind;
+        Line { summary, delivery }
+    }))
+}
+
+fn lines(conn: &Connection, sql: &str, params: impl Params, out: &mut Vec<Line>) -> Result<()> {
+    let mut statement = conn.prepare_cached(sql)?;
+    for found in statement.query_map(params, line)? {
+        out.push(found??);
+    }
+    Ok(())
+}
+
+fn mark_of(conn: &Connection, line: &Line) -> Result<String> {
+    let no: i64 = conn
+        .prepare_cached("SELECT no FROM doc WHERE id = ?1")?
+        .query_row([line.summary.doc.id.as_bytes()], |r| r.get(0))?;
+    Ok(format!("l1.{}.{no}", line.summary.due.map_or(NEVER, |d| d.0)))
+}
+
+fn bad_mark(mark: &str) -> Error {
+    Error::Invalid {
+        field: "after",
+        detail: format!("no mark of a page: {:?}", mark.chars().take(40).collect::<String>()),
+    }
+}
+
+fn children(conn: &Connection, kind: Kind, of: DocId) -> Result<Vec<DocId>> {
+    let sql = "SELECT id FROM doc WHERE parent = ?1 AND kind = ?2 ORDER BY no";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map(params![of.as_bytes(), kind.number()], |r| uuid_at(r, 0).map(DocId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn flags_out(flags: &[String]) -> String {
+    serde_json::to_string(flags).unwrap_or_else(|_| "[]".into())
+}
+
+fn flags_in(text: &str) -> Vec<String> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// The content's JSON, without the kind, which has its own column.
+fn encode(entity: &Entity) -> Result<Vec<u8>> {
+    let json = match entity {
+        Entity::Staff(e) => serde_json::to_vec(e),
+        Entity::Settings(e) => serde_json::to_vec(e),
+        Entity::Customer(e) => serde_json::to_vec(e),
+        Entity::Request(e) => serde_json::to_vec(e),
+        Entity::WorkOrder(e) => serde_json::to_vec(e),
+        Entity::Visit(e) => serde_json::to_vec(e),
+        Entity::FollowUp(e) => serde_json::to_vec(e),
+        Entity::Complaint(e) => serde_json::to_vec(e),
+        Entity::Statement(e) => serde_json::to_vec(e),
+        Entity::Suggestion(e) => serde_json::to_vec(e),
+        Entity::Appraisal(e) => serde_json::to_vec(e),
+    };
+    json.map_err(|e| Error::Damaged(format!("content: {e}")))
+}
+
+fn decode(kind: Kind, json: &[u8]) -> Result<Entity> {
+    let entity = match kind {
+        Kind::Staff => serde_json::from_slice(json).map(Entity::Staff),
+        Kind::Settings => serde_json::from_slice(json).map(Entity::Settings),
+        Kind::Customer => serde_json::from_slice(json).map(Entity::Customer),
+        Kind::Request => serde_json::from_slice(json).map(Entity::Request),
+        Kind::WorkOrder => serde_json::from_slice(json).map(Entity::WorkOrder),
+        Kind::Visit => serde_json::from_slice(json).map(Entity::Visit),
+        Kind::FollowUp => serde_json::from_slice(json).map(Entity::FollowUp),
+        Kind::Complaint => serde_json::from_slice(json).map(Entity::Complaint),
+        Kind::Statement => serde_json::from_slice(json).map(Entity::Statement),
+        Kind::Suggestion => serde_json::from_slice(json).map(Entity::Suggestion),
+        Kind::Appraisal => serde_json::from_slice(json).map(Entity::Appraisal),
+    };
+    entity.map_err(|e| Error::Damaged(format!("content of a {}: {e}", kind.name())))
+}
+
+/// Tells whether the words changed; 0 where there are none.
+fn words_hash(words: &str) -> i64 {
+    if words.is_empty() {
+        return 0;
+    }
+    let hash: [u8; 32] = Sha256::digest(words.as_bytes()).into();
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    i64::from_le_bytes(first).max(1)
+}
+
+/// Chinese, Japanese and Korean characters: each is a word of its own in the index.
+fn is_cjk(c: char) -> bool {
+    matches!(u32::from(c),
+        0x2e80..=0x2fdf | 0x3005..=0x3007 | 0x3040..=0x30ff | 0x3100..=0x312f | 0x31a0..=0x31bf | 0x31f0..=0x31ff
+        | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff | 0x20000..=0x323af)
+}
+
+/// The text with a blank on both sides of each CJK character.
+fn spaced(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 2);
+    for c in text.chars() {
+        if is_cjk(c) {
+            out.push(' ');
+            out.push(c);
+            out.push(' ');
+        } else {
+            // A NUL would end the text for SQLite.
+            out.push(if c == '\0' { ' ' } else { c });
+        }
+    }
+    out
+}
+
+/// The search as an FTS5 expression: every word a phrase in quotes, so that no
+/// operator of FTS5 gets through; the last word's end open where it is not CJK.
+/// `None` where there is no word in it.
+fn expression(query: &str) -> Option<String> {
+    let words: Vec<String> = query
+        .split_whitespace()
+        .map(|word| word.chars().take(64).map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect::<String>())
+        .filter(|word| !word.trim().is_empty())
+        .take(MOST_WORDS)
+        .collect();
+    let open_end = words.last()?.trim_end().chars().next_back().is_some_and(|c| !is_cjk(c));
+    let phrases: Vec<String> = words.iter().map(|word| format!("\"{}\"", spaced(word).trim())).collect();
+    Some(phrases.join(" AND ") + if open_end { " *" } else { "" })
 }
