@@ -22,6 +22,12 @@ pub struct Doc {
     pub(super) inner: Automerge,
 }
 
+impl std::fmt::Debug for Doc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doc").field("kind", &self.kind).field("heads", &self.heads()).finish_non_exhaustive()
+    }
+}
+
 /// What a write does to one key.
 enum Step {
     Put(String, ScalarValue),

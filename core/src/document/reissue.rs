@@ -95,6 +95,7 @@ fn replay(
         .filter(|m| *m.actor == new_actor)
         .max_by_key(|m| m.seq)
         .map(|m| (ChangeHash(m.hash.0), m.seq));
+    let mut max = ends.values().copied().max().unwrap_or_default();
     // What stands in for an old change as a parent: its new one, or its own parents' stand-ins.
     let mut stands: HashMap<ChangeHash, Vec<ChangeHash>> = HashMap::new();
     let mut fates: HashMap<OpId, Fate> = HashMap::new();
@@ -134,7 +135,8 @@ fn replay(
             deps.extend(doc.heads());
         }
         let after = deps.iter().filter_map(|d| ends.get(d)).max().copied().unwrap_or_default();
-        let start = old.start_op.get().max(after + 1);
+        // Where refused ones left a gap it moves down: no change may start beyond the document's end.
+        let start = old.start_op.get().min(max + 1).max(after + 1);
         let mut operations = Vec::new();
         for (i, op) in old.operations.into_iter().enumerate() {
             let id = OpId(old.start_op.get() + i as u64, old.actor_id.clone());
@@ -175,6 +177,7 @@ fn replay(
         doc.apply([&new.bytes])?;
         let made = new.header.hash;
         ends.insert(made, end);
+        max = max.max(end);
         stands.insert(hash, vec![made]);
         last = Some((made, seq));
         out.map.insert(hash, made);
