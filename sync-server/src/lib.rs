@@ -134,10 +134,14 @@ pub async fn open(config: &Config) -> Result<Ledger> {
 
 /// A ledger over the SQLite file at `path`, which is created where there is none.
 pub(crate) fn open_at(path: &std::path::Path) -> Result<Ledger> {
+    Ok(Ledger::new(open_storage(path)?, Arc::new(SystemEnv)))
+}
+
+/// The SQLite storage at `path`.
+pub(crate) fn open_storage(path: &std::path::Path) -> Result<Arc<dyn storage::Storage>> {
     // Until the SQLite storage has landed.
     let _ = path;
-    let storage = storage::MemoryStorage::new();
-    Ok(Ledger::new(Arc::new(storage), Arc::new(SystemEnv)))
+    Ok(Arc::new(storage::MemoryStorage::new()))
 }
 
 /// Starts a whole server in this process; on port 0 it takes a free one.

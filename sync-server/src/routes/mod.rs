@@ -8,6 +8,7 @@ mod office;
 mod page;
 mod sync;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 
 use crate::{App, auth, error::Error, ledger::Session, problem};
