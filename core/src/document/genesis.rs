@@ -48,6 +48,7 @@ const HEX: [&str; 11] = [
 ];
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::document::codec;
