@@ -201,7 +201,7 @@ async fn housekeeping(app: Arc<App>) {
         }
         metrics::upkeep();
         minutes += 1;
-        if minutes % 10 != 0 {
+        if !minutes.is_multiple_of(10) {
             continue;
         }
         let now = app.ledger.env().now();

@@ -135,15 +135,14 @@ pub(super) async fn head(
     Device(session): Device,
     method: Method,
     Path(upload): Path<String>,
-) -> Result<Response, Response> {
+) -> Result<Response, Error> {
     if method != Method::HEAD {
         let mut refused =
             problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "", "an upload has no content to GET", None);
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("HEAD, PATCH, DELETE, OPTIONS"));
-        return Err(refused);
+        return Ok(refused);
     }
-    let found = async { app.blobs.upload(&session, app.ledger.storage(), id(&upload)?).await };
-    let (upload, offset) = found.await.map_err(IntoResponse::into_response)?;
+    let (upload, offset) = app.blobs.upload(&session, app.ledger.storage(), id(&upload)?).await?;
     let mut named = format!("sha256 {}", base64::engine::general_purpose::STANDARD.encode(upload.sha256.to_string()));
     if !upload.filename.is_empty() {
         named.push_str(&format!(",filename {}", base64::engine::general_purpose::STANDARD.encode(&upload.filename)));
@@ -176,13 +175,12 @@ pub(super) async fn patch(
     Path(upload): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Response> {
+) -> Result<Response, Error> {
     super::content_type(&headers, "application/offset+octet-stream")?;
-    let asked = || Ok((id::<Uuid>(&upload)?, number(&headers, &OFFSET)?, checksum(&headers)?));
-    let (upload, offset, checksum) = asked().map_err(|e: Error| e.into_response())?;
+    let (upload, offset, checksum) = (id::<Uuid>(&upload)?, number(&headers, &OFFSET)?, checksum(&headers)?);
     let taken =
         app.blobs.append(&session, app.ledger.storage(), upload, offset, checksum, body.into_data_stream()).await;
-    let at = match taken.map_err(IntoResponse::into_response)? {
+    let at = match taken? {
         Received::Upto(at) => at,
         Received::Stored(at) => {
             metrics::counter!("onsite_blobs_stored_total").increment(1);
@@ -190,7 +188,7 @@ pub(super) async fn patch(
         }
         Received::ChecksumMismatch => {
             let status = StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST);
-            return Err(problem(
+            return Ok(problem(
                 status,
                 "checksum_mismatch",
                 "upload-checksum",
@@ -198,7 +196,7 @@ pub(super) async fn patch(
                 None,
             ));
         }
-        Received::HashMismatch => return Err(mismatch().into_response()),
+        Received::HashMismatch => return Err(mismatch()),
     };
     Ok((StatusCode::NO_CONTENT, [(OFFSET, at.to_string())]).into_response())
 }

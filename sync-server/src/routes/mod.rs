@@ -18,7 +18,7 @@ use axum::{
     extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
 use futures_util::FutureExt as _;
@@ -269,20 +269,18 @@ impl FromRequestParts<Arc<App>> for Peer {
 }
 
 /// A JSON body, or `bad_body` with what is wrong.
-pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Response> {
+pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Error> {
     content_type(headers, "application/json")?;
-    serde_json::from_slice(body)
-        .map_err(|e| Error::bad("bad_body", "", format!("not the JSON asked for: {e}")).into_response())
+    serde_json::from_slice(body).map_err(|e| Error::bad("bad_body", "", format!("not the JSON asked for: {e}")))
 }
 
 /// Whether the body is of a media type; else `bad_content_type`.
-pub(crate) fn content_type(headers: &HeaderMap, wanted: &str) -> Result<(), Response> {
+pub(crate) fn content_type(headers: &HeaderMap, wanted: &str) -> Result<(), Error> {
     let said = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    let detail = format!("the body must be {wanted}");
-    Err(problem::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type", "", &detail, None))
+    Err(Error::bad("bad_content_type", "", format!("the body must be {wanted}")))
 }
 
 /// An id in a path; what is none is not found.

@@ -20,10 +20,6 @@ const MANAGERS: [Role; 2] = [Role::Admin, Role::ServiceManager];
 /// Most bytes of a rescue file's passphrase.
 const MAX_PASSPHRASE: usize = 1024;
 
-fn answer(e: Error) -> Response {
-    e.into_response()
-}
-
 #[derive(Deserialize)]
 struct Credentials {
     login: String,
@@ -34,22 +30,22 @@ struct Credentials {
 pub(super) async fn login(State(app): State<Arc<App>>, Peer(peer): Peer, headers: HeaderMap, body: Bytes) -> Response {
     let form = super::content_type(&headers, "application/x-www-form-urlencoded").is_ok();
     let tried = async {
-        same_site(&app, &Method::POST, &headers).map_err(answer)?;
+        same_site(&app, &Method::POST, &headers)?;
         let (limits, now) = (&app.config.limits, app.ledger.env().now());
-        app.login_rate.take(peer, limits.login_tries_per_minute, now).map_err(answer)?;
+        app.login_rate.take(peer, limits.login_tries_per_minute, now)?;
         let said: Credentials = if form {
             serde_urlencoded::from_bytes(&body)
-                .map_err(|e| answer(Error::bad("bad_body", "", format!("not the form asked for: {e}"))))?
+                .map_err(|e| Error::bad("bad_body", "", format!("not the form asked for: {e}")))?
         } else {
             json(&headers, &body)?
         };
         let name = said.login.trim().to_lowercase().chars().take(64).collect::<String>();
-        app.lockout.check(&name, limits, now).map_err(answer)?;
+        app.lockout.check(&name, limits, now)?;
         let secret = auth::sign_in(&app.ledger, &said.login, &said.password, &app.config.auth).await;
         if let Ok(_) | Err(Error::Unauthorized(_)) = &secret {
             app.lockout.note(&name, secret.is_ok(), limits, now);
         }
-        secret.map_err(answer)
+        secret
     };
     match tried.await {
         Ok(secret) => {
@@ -58,8 +54,8 @@ pub(super) async fn login(State(app): State<Arc<App>>, Peer(peer): Peer, headers
             set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
             response
         }
-        Err(problem) if form => super::page::login_failed(&app, &headers, problem),
-        Err(problem) => problem,
+        Err(e) if form => super::page::login_failed(&headers, e.into_response()),
+        Err(e) => e.into_response(),
     }
 }
 
@@ -88,18 +84,18 @@ pub(super) async fn command(
     Office(who): Office,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Response> {
+) -> Result<Response, Error> {
     let command: Command = json(&headers, &body)?;
     let key = headers.get("idempotency-key").and_then(|v| v.to_str().ok());
     if key.is_some_and(|k| k.is_empty() || k.len() > 100) {
-        return Err(answer(Error::bad("bad_header", "idempotency-key", "1 to 100 characters")));
+        return Err(Error::bad("bad_header", "idempotency-key", "1 to 100 characters"));
     }
     let key = key.map(|k| format!("{}/{k}", who.author.staff));
     let ledger = app.ledger.clone();
     let done = tokio::spawn(async move { ledger.execute(who.tenant, &who.author, &command, key.as_deref()).await })
         .await
-        .map_err(|e| answer(Error::Internal(format!("command: {e}"))))?;
-    done.map(|d| Json(d).into_response()).map_err(answer)
+        .map_err(|e| Error::Internal(format!("command: {e}")))?;
+    done.map(|d| Json(d).into_response())
 }
 
 /// A list's conditions in the address.
@@ -224,10 +220,10 @@ pub(super) async fn seen(
     Path(doc): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<StatusCode, Response> {
+) -> Result<StatusCode, Error> {
     let Heads { heads } = if body.is_empty() { Heads::default() } else { json(&headers, &body)? };
-    let doc = id(&doc).map_err(answer)?;
-    app.ledger.mark_seen(who.tenant, doc, heads, who.author.staff).await.map_err(answer)?;
+    let doc = id(&doc)?;
+    app.ledger.mark_seen(who.tenant, doc, heads, who.author.staff).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -261,11 +257,11 @@ pub(super) async fn device_code(
     Office(who): Office,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<auth::DeviceCode>, Response> {
+) -> Result<Json<auth::DeviceCode>, Error> {
     let ForStaff { staff } = json(&headers, &body)?;
-    auth::require(&who.author, &MANAGERS).map_err(answer)?;
+    auth::require(&who.author, &MANAGERS)?;
     let made = auth::device_code(&app.ledger, who.tenant, staff, &app.config.url(), app.config.auth.code_seconds).await;
-    made.map(Json).map_err(answer)
+    made.map(Json)
 }
 
 pub(super) async fn set_aside(State(app): State<Arc<App>>, Office(who): Office) -> Result<Json<Value>, Error> {
@@ -286,13 +282,13 @@ pub(super) async fn decide_aside(
     Path((doc, hash)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<StatusCode, Response> {
+) -> Result<StatusCode, Error> {
     let what: AsideCommand = json(&headers, &body)?;
     let decided = async {
         auth::require(&who.author, &MANAGERS)?;
         app.ledger.decide_aside(who.tenant, &who.author, id(&doc)?, id(&hash)?, &what).await
     };
-    decided.await.map_err(answer)?;
+    decided.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -306,7 +302,7 @@ pub(super) async fn rescue(
     Office(who): Office,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Value>, Response> {
+) -> Result<Json<Value>, Error> {
     super::content_type(&headers, "application/octet-stream")?;
     let done = async {
         auth::require(&who.author, &MANAGERS)?;
@@ -325,5 +321,5 @@ pub(super) async fn rescue(
         body["blobs"] = stored.into();
         Ok(Json(body))
     };
-    done.await.map_err(answer)
+    done.await
 }

@@ -95,7 +95,7 @@ pub(super) async fn login(l: Lang) -> Response {
 }
 
 /// The sign-in page again, with what went wrong, under the problem's status.
-pub(super) fn login_failed(_: &App, headers: &HeaderMap, refused: Response) -> Response {
+pub(super) fn login_failed(headers: &HeaderMap, refused: Response) -> Response {
     // The form's own address carries the language; the browser names it as the page it came from.
     let from = headers.get(header::REFERER).and_then(|v| v.to_str().ok());
     let l = Lang::of(from.and_then(|f| f.split_once('?')).map(|(_, q)| q));

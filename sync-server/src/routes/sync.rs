@@ -31,20 +31,19 @@ pub(super) async fn sync(
     Device(session): Device,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Response> {
+) -> Result<Response, Error> {
     content_type(&headers, CBOR)?;
-    let request = decode(&body).map_err(IntoResponse::into_response)?;
+    let request = decode(&body)?;
     if request.v != VERSION {
         let detail = format!("protocol version {}; this server speaks {VERSION}", request.v);
-        return Err(Error::bad("unsupported_version", "v", detail).into_response());
+        return Err(Error::bad("unsupported_version", "v", detail));
     }
     let pushed: usize = request.push.iter().map(|p| p.changes.len()).sum();
     // On its own task: a push whose sender hangs up is finished all the same.
     let ledger = app.ledger.clone();
     let answer = tokio::spawn(async move { ledger.sync(&session, request).await })
         .await
-        .map_err(|e| Error::Internal(format!("sync: {e}")).into_response())?
-        .map_err(IntoResponse::into_response)?;
+        .map_err(|e| Error::Internal(format!("sync: {e}")))??;
     if pushed > 0 {
         let count = |f: fn(&Fate) -> bool| answer.verdicts.iter().filter(|v| f(&v.fate)).count() as u64;
         metrics::counter!("onsite_pushes_total").increment(1);
@@ -55,6 +54,6 @@ pub(super) async fn sync(
         metrics::counter!("onsite_changes_total", "fate" => "again")
             .increment(count(|f| matches!(f, Fate::NeedDeps(_) | Fate::Later | Fate::ActorReused)));
     }
-    let body = minicbor_serde::to_vec(&answer).map_err(|e| Error::Internal(format!("answer: {e}")).into_response())?;
+    let body = minicbor_serde::to_vec(&answer).map_err(|e| Error::Internal(format!("answer: {e}")))?;
     Ok(([(header::CONTENT_TYPE, CBOR)], body).into_response())
 }
