@@ -448,7 +448,11 @@ fn argon() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
+/// Passwords hashed at once: each takes 19 MiB, and many strangers may try.
+static HASHING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(4);
+
 async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let _turn = HASHING.acquire().await.map_err(|e| Error::Internal(format!("hashing: {e}")))?;
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(format!("hashing: {e}")))
 }
 

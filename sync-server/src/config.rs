@@ -26,6 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The address users see, such as `https://onsite.example.com`; derived from `listen` where absent.
     pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-For` says who really asks.
+    pub proxies: Vec<IpAddr>,
     /// Folder of everything the server keeps.
     pub data: PathBuf,
     /// The SQLite file; `<data>/onsite.sqlite` where absent.
@@ -147,6 +149,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
+            proxies: Vec::new(),
             data: PathBuf::from("onsite-data"),
             database: None,
             blobs: Blobs::default(),
@@ -259,6 +262,7 @@ impl Config {
                     .try_parsing(true)
                     .list_separator(",")
                     .with_list_parse_key("metrics.addresses")
+                    .with_list_parse_key("proxies")
                     .source(Some(environment.collect())),
             )
             .build()

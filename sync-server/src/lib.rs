@@ -29,6 +29,9 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Time for a connection to say what it wants.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
+
 /// The machine's clock and dice.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEnv;
@@ -179,11 +182,13 @@ pub async fn serve_with(mut config: Config, ledger: Ledger) -> Result<Running> {
     let handle = axum_server::Handle::new();
     let task = match tls {
         Some(tls) => {
-            let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
+            let server = axum_server::from_tcp_rustls(listener, tls)?
+                .handle(handle.clone())
+                .first_request_timeout(FIRST_REQUEST);
             tokio::spawn(server.serve(service))
         }
         None => {
-            let server = axum_server::from_tcp(listener)?.handle(handle.clone());
+            let server = axum_server::from_tcp(listener)?.handle(handle.clone()).first_request_timeout(FIRST_REQUEST);
             tokio::spawn(server.serve(service))
         }
     };

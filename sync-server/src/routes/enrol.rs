@@ -16,12 +16,12 @@ struct ChallengeRequest {
 
 pub(super) async fn enrol(
     State(app): State<Arc<App>>,
-    Peer(peer): Peer,
+    peer: Peer,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<EnrolAnswer>, Error> {
     let now = app.ledger.env().now();
-    app.login_rate.take(peer, app.config.limits.login_tries_per_minute, now)?;
+    app.login_rate.take(peer.at, app.config.limits.login_tries_per_minute, now)?;
     let request: EnrolRequest = json(&headers, &body)?;
     auth::enrol(&app.ledger, &request).await.map(Json)
 }

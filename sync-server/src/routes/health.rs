@@ -22,11 +22,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
 }
 
 /// Figures for Prometheus.
-pub(super) async fn metrics(
-    State(app): State<Arc<App>>,
-    Peer(peer): Peer,
-    headers: HeaderMap,
-) -> Result<Response, Error> {
+pub(super) async fn metrics(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap) -> Result<Response, Error> {
     let by_token = app
         .config
         .metrics
@@ -34,7 +30,8 @@ pub(super) async fn metrics(
         .as_ref()
         .zip(bearer(&headers))
         .is_some_and(|(a, b)| a.as_bytes().ct_eq(b.as_bytes()).into());
-    if !by_token && !app.config.metrics.addresses.contains(&peer.to_canonical()) {
+    let by_address = !peer.veiled && app.config.metrics.addresses.contains(&peer.at);
+    if !by_token && !by_address {
         return Err(Error::Forbidden("figures are for the addresses and the token of the configuration".into()));
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], crate::metrics::render()).into_response())

@@ -256,15 +256,28 @@ impl FromRequestParts<Arc<App>> for Office {
     }
 }
 
-/// The asker's address, as the connection has it.
-pub(crate) struct Peer(pub(crate) IpAddr);
+/// The asker's address: the connection's, or what a known proxy says.
+pub(crate) struct Peer {
+    /// The address.
+    pub(crate) at: IpAddr,
+    /// Somebody stands between whom the configuration does not name: the address may be of anybody.
+    pub(crate) veiled: bool,
+}
 
 impl FromRequestParts<Arc<App>> for Peer {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let at = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
-        Ok(Self(at.unwrap_or(IpAddr::from([0, 0, 0, 0]))))
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        let at = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip().to_canonical());
+        let at = at.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        // The last entry is the one the proxy itself wrote; those before it anybody may have.
+        let said = parts.headers.get_all("x-forwarded-for").iter().next_back();
+        let Some(said) = said else { return Ok(Self { at, veiled: false }) };
+        if !app.config.proxies.contains(&at) {
+            return Ok(Self { at, veiled: true });
+        }
+        let said = said.to_str().ok().and_then(|s| s.rsplit(',').next()?.trim().parse().ok());
+        Ok(Self { at: said.unwrap_or(at), veiled: said.is_none() })
     }
 }
 

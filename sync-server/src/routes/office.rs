@@ -27,12 +27,12 @@ struct Credentials {
 }
 
 /// Takes a form (a browser: answered by a page) or JSON (answered by 204 or a problem).
-pub(super) async fn login(State(app): State<Arc<App>>, Peer(peer): Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn login(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
     let form = super::content_type(&headers, "application/x-www-form-urlencoded").is_ok();
     let tried = async {
         same_site(&app, &Method::POST, &headers)?;
         let (limits, now) = (&app.config.limits, app.ledger.env().now());
-        app.login_rate.take(peer, limits.login_tries_per_minute, now)?;
+        app.login_rate.take(peer.at, limits.login_tries_per_minute, now)?;
         let said: Credentials = if form {
             serde_urlencoded::from_bytes(&body)
                 .map_err(|e| Error::bad("bad_body", "", format!("not the form asked for: {e}")))?

@@ -90,6 +90,18 @@ impl World {
         Self { app, env: Arc::clone(&self.env), router, _dir: tempfile::tempdir().unwrap(), tenant: self.tenant }
     }
 
+    /// As if the connection came from this machine.
+    async fn local(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        let from = std::net::SocketAddr::from(([127, 0, 0, 1], 4000));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(from));
+        self.send(request).await
+    }
+
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -746,6 +758,12 @@ async fn figures_are_for_those_named() {
     w.call("GET", "/readyz", &[], "").await.good(200);
     w.call("GET", "/metrics", &[], "").await.problem(403, "forbidden");
     w.call("GET", "/metrics", &[("authorization", "Bearer wrong")], "").await.problem(403, "forbidden");
+    w.local("/metrics", &[]).await.good(200);
+    // A proxy nobody named passes strangers on from here.
+    w.local("/metrics", &[("x-forwarded-for", "127.0.0.1")]).await.problem(403, "forbidden");
+    let behind = World::with(|c| c.proxies = vec!["127.0.0.1".parse().unwrap()]).await;
+    behind.local("/metrics", &[("x-forwarded-for", "127.0.0.1, 8.8.8.8")]).await.problem(403, "forbidden");
+    behind.local("/metrics", &[("x-forwarded-for", "8.8.8.8, 127.0.0.1")]).await.good(200);
     let figures = w.call("GET", "/metrics", &[("authorization", "Bearer secret")], "").await.good(200);
     assert!(String::from_utf8_lossy(&figures.body).contains("onsite_requests_total"));
 }
