@@ -82,3 +82,13 @@ impl Env for SystemEnv {
         getrandom::fill(buf).expect("the system has no random source");
     }
 }
+
+impl<E: Env + ?Sized> Env for std::sync::Arc<E> {
+    fn now(&self) -> Millis {
+        (**self).now()
+    }
+
+    fn fill(&self, buf: &mut [u8]) {
+        (**self).fill(buf);
+    }
+}

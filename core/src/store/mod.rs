@@ -97,3 +97,22 @@ fn hash_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]>
 fn uuid_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<uuid::Uuid> {
     row.get::<_, [u8; 16]>(column).map(uuid::Uuid::from_bytes)
 }
+
+/// Deletes everything the file holds, whoever it belonged to. Answers the
+/// blobs whose bytes are to be removed after the commit.
+///
+/// # Errors
+/// The database's.
+pub fn wipe(tx: &Transaction<'_>) -> Result<Vec<crate::domain::Sha256>> {
+    let names = {
+        let mut statement = tx.prepare("SELECT name FROM blob")?;
+        let rows = statement.query_map([], |r| hash_at(r, 0))?;
+        rows.map(|n| Ok(crate::domain::Sha256(n?))).collect::<Result<Vec<_>>>()?
+    };
+    tx.execute_batch(
+        "INSERT INTO words (words) VALUES ('delete-all');
+         DELETE FROM change; DELETE FROM snapshot; DELETE FROM mark; DELETE FROM person; DELETE FROM refused;
+         DELETE FROM blob_ref; DELETE FROM blob; DELETE FROM doc; DELETE FROM meta;",
+    )?;
+    Ok(names)
+}

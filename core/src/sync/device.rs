@@ -1,16 +1,35 @@
 //! A device's file with its environment: what the engine, the session and the client share.
 
-use crate::domain::DocRef;
+use super::protocol::{EnrolAnswer, TokenRequest};
+use crate::document::{Actor, Doc, reissue};
+use crate::domain::summary::{summary, touches};
+use crate::domain::{Author, ChangeHash, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp};
 use crate::env::Env;
-use crate::error::Result;
-use crate::store::{Blobs, Store};
+use crate::error::{Error, Result};
+use crate::store::outbox::{Refusal, lane_of};
+use crate::store::{Blobs, Store, View, chunks, meta, outbox, views};
+use ed25519_dalek::{Signer as _, SigningKey};
+use rusqlite::{Connection, Transaction};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// What a device signs for a token begins with this.
+const TOKEN_DOMAIN: &[u8] = b"onsite-token-v1";
+/// The key made for an enrolment that is not through yet.
+const PENDING_KEY: &str = "enrol.key";
+/// Roles as given at enrolment, before the staff document is here.
+const ROLES: &str = "enrol.roles";
+/// Documents with clashes, so that nobody has to load all to find them.
+const CLASHED: &str = "clashed";
+
+type Watcher = Box<dyn Fn(&[DocRef]) + Send>;
 
 /// The open file, its clock and dice, its blobs, and who wants to hear of changes.
 pub struct Device {
     pub(crate) store: Store,
     pub(crate) env: Box<dyn Env + Send>,
     pub(crate) blobs: Box<dyn Blobs + Send>,
-    pub(crate) watchers: Vec<(u64, Box<dyn Fn(&[DocRef]) + Send>)>,
+    watchers: Vec<(u64, Watcher)>,
+    watched: u64,
 }
 
 impl Device {
@@ -18,7 +37,381 @@ impl Device {
     ///
     /// # Errors
     /// The store's.
-    pub fn open(conn: rusqlite::Connection, env: Box<dyn Env + Send>, blobs: Box<dyn Blobs + Send>) -> Result<Self> {
-        Ok(Self { store: Store::open(conn)?, env, blobs, watchers: Vec::new() })
+    pub fn open(conn: Connection, env: Box<dyn Env + Send>, blobs: Box<dyn Blobs + Send>) -> Result<Self> {
+        Ok(Self { store: Store::open(conn)?, env, blobs, watchers: Vec::new(), watched: 0 })
     }
+
+    /// The connection, to read.
+    pub(crate) fn read(&self) -> &Connection {
+        self.store.read()
+    }
+
+    /// Whose this device is.
+    ///
+    /// # Errors
+    /// `NotEnrolled`; the store's.
+    pub fn identity(&self) -> Result<meta::Identity> {
+        meta::identity(self.read())?.ok_or(Error::NotEnrolled)
+    }
+
+    /// Makes the device's key (once) and answers its public half.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn begin_enrolment(&mut self) -> Result<[u8; 32]> {
+        let secret = match meta::app_value(self.read(), PENDING_KEY)? {
+            Some(kept) => unhex(&kept).ok_or_else(|| Error::Damaged("the enrolment key".into()))?,
+            None => {
+                let mut fresh = [0; 32];
+                self.env.fill(&mut fresh);
+                self.store.commit(|tx| meta::set_app_value(tx, PENDING_KEY, Some(&hex(&fresh))))?;
+                fresh
+            }
+        };
+        Ok(SigningKey::from_bytes(&secret).verifying_key().to_bytes())
+    }
+
+    /// Takes the server's answer to the enrolment. Enrolled again for the same
+    /// person and company, unsent edits are written again as the new device's.
+    ///
+    /// # Errors
+    /// `NotEnrolled` where no enrolment was begun; `UnsentWork` where the file holds another
+    /// person's unsent work; the store's.
+    pub fn finish_enrolment(&mut self, server: &str, answer: &EnrolAnswer) -> Result<()> {
+        let kept = meta::app_value(self.read(), PENDING_KEY)?.ok_or(Error::NotEnrolled)?;
+        let secret = unhex(&kept).ok_or_else(|| Error::Damaged("the enrolment key".into()))?;
+        if let Some(before) = meta::identity(self.read())?
+            && (before.tenant, before.staff) != (answer.tenant, answer.staff)
+        {
+            let account = outbox::account(self.read())?;
+            if account.changes > 0 || account.blobs > 0 {
+                return Err(Error::UnsentWork("this phone holds another person's unsent work".into()));
+            }
+            self.wipe()?;
+        }
+        let identity = meta::Identity {
+            tenant: answer.tenant,
+            company: answer.company.clone(),
+            server: server.trim_end_matches('/').to_owned(),
+            device: answer.device,
+            device_code: answer.device_code.clone(),
+            staff: answer.staff,
+            secret: secret.to_vec(),
+        };
+        let roles = serde_json::to_string(&answer.roles).unwrap_or_default();
+        let incarnation = self.incarnation();
+        let now = self.env.now();
+        let docs = self.store.commit(|tx| {
+            meta::enrol(tx, &identity, incarnation)?;
+            meta::set_app_value(tx, ROLES, Some(&roles))?;
+            meta::set_app_value(tx, PENDING_KEY, None)?;
+            let actor = meta::actor(tx)?;
+            let waiting: BTreeSet<DocRef> = outbox::items(tx, usize::MAX >> 1)?.into_iter().map(|i| i.doc).collect();
+            let mut written = Written::new(tx)?;
+            for doc in waiting {
+                reissue_waiting(tx, doc, None, actor, now, &mut written)?;
+            }
+            written.finish(tx, now)
+        })?;
+        self.notify(&docs);
+        Ok(())
+    }
+
+    /// Signs a token challenge: `onsite-token-v1` ‖ device (16 bytes) ‖ the nonce's text.
+    ///
+    /// # Errors
+    /// `NotEnrolled`; the store's.
+    pub fn sign_challenge(&self, nonce: &str) -> Result<TokenRequest> {
+        let identity = self.identity()?;
+        let secret: [u8; 32] =
+            identity.secret.as_slice().try_into().map_err(|_| Error::Damaged("the device's key".into()))?;
+        let message = [TOKEN_DOMAIN, identity.device.as_bytes(), nonce.as_bytes()].concat();
+        let signature = SigningKey::from_bytes(&secret).sign(&message);
+        Ok(TokenRequest { device: identity.device, nonce: nonce.to_owned(), signature: hex(&signature.to_bytes()) })
+    }
+
+    fn incarnation(&self) -> [u8; 8] {
+        let mut fresh = [0; 8];
+        self.env.fill(&mut fresh);
+        fresh
+    }
+
+    /// Mints a new actor incarnation: whenever this file may be a copy.
+    ///
+    /// # Errors
+    /// `NotEnrolled`; the store's.
+    pub fn mint_actor(&mut self) -> Result<()> {
+        self.identity()?;
+        let fresh = self.incarnation();
+        self.store.commit(|tx| meta::set_incarnation(tx, fresh))
+    }
+
+    /// The device's clock with the offset and doubt of the last contact.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn stamp(&self) -> Result<Stamp> {
+        Ok(meta::sync_state(self.read())?.stamp(self.env.now()))
+    }
+
+    /// Who acts on this device.
+    ///
+    /// # Errors
+    /// `NotEnrolled`; the store's.
+    pub fn author(&self) -> Result<Author> {
+        let identity = self.identity()?;
+        let roles = self.roles(identity.staff)?;
+        Ok(Author { staff: identity.staff, roles, device_code: Some(identity.device_code) })
+    }
+
+    pub(crate) fn roles(&self, staff: StaffId) -> Result<BTreeSet<Role>> {
+        Ok(match views::entity(self.read(), staff.into())? {
+            Some(Entity::Staff(s)) if s.left.is_some() => BTreeSet::new(),
+            Some(Entity::Staff(s)) => s.roles.iter().copied().collect(),
+            _ => meta::app_value(self.read(), ROLES)?
+                .and_then(|roles| serde_json::from_str(&roles).ok())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// Deletes every record and the device's key: after signing out, or when it was revoked.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn wipe(&mut self) -> Result<()> {
+        let blobs = self.store.commit(crate::store::wipe)?;
+        for name in blobs {
+            self.blobs.remove(name)?;
+        }
+        self.store.tidy()
+    }
+
+    /// Calls `f` after each commit with the documents that changed. The number ends the watch.
+    pub fn watch(&mut self, f: Watcher) -> u64 {
+        self.watched += 1;
+        self.watchers.push((self.watched, f));
+        self.watched
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&mut self, id: u64) {
+        self.watchers.retain(|(n, _)| *n != id);
+    }
+
+    pub(crate) fn notify(&self, docs: &[DocRef]) {
+        if !docs.is_empty() {
+            for (_, watcher) in &self.watchers {
+                watcher(docs);
+            }
+        }
+    }
+
+    /// Compacts a few documents with long tails. A snapshot that does not prove itself is not taken.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn compact(&mut self) -> Result<usize> {
+        let mut done = 0;
+        for doc in chunks::compactable(self.read(), 16)? {
+            let Some(held) = chunks::load(self.read(), doc.id)? else { continue };
+            if held.prove().is_err() {
+                tracing::warn!(doc = %doc.id, "not compacted: it would not load again");
+                continue;
+            }
+            let covered: Vec<_> = held.changes().iter().map(|c| c.header.hash).collect();
+            let snapshot = held.save();
+            self.store.commit(|tx| chunks::compact(tx, doc.id, &snapshot, &covered))?;
+            done += 1;
+        }
+        Ok(done)
+    }
+}
+
+/// Documents written in a transaction: their rows follow at its end, when each sees all others.
+pub(crate) struct Written {
+    docs: BTreeMap<DocRef, Entity>,
+    gone: BTreeSet<DocRef>,
+    clashed: BTreeMap<DocId, Kind>,
+    clashed_before: BTreeMap<DocId, Kind>,
+}
+
+impl Written {
+    pub(crate) fn new(conn: &Connection) -> Result<Self> {
+        let clashed = clashed(conn)?;
+        Ok(Self { docs: BTreeMap::new(), gone: BTreeSet::new(), clashed_before: clashed.clone(), clashed })
+    }
+
+    /// This document stands so now.
+    pub(crate) fn put(&mut self, id: DocRef, doc: &Doc) -> Result<()> {
+        let entity = doc.entity()?;
+        self.put_read(id, doc, entity);
+        Ok(())
+    }
+
+    pub(crate) fn put_read(&mut self, id: DocRef, doc: &Doc, entity: Entity) {
+        if doc.clashes().is_empty() {
+            self.clashed.remove(&id.id);
+        } else {
+            self.clashed.insert(id.id, id.kind);
+        }
+        self.gone.remove(&id);
+        self.docs.insert(id, entity);
+    }
+
+    pub(crate) fn gone(&mut self, id: DocRef) {
+        self.clashed.remove(&id.id);
+        self.docs.remove(&id);
+        self.gone.insert(id);
+    }
+
+    /// Writes the rows, and those of what reads them; answers every document whose row may be another.
+    pub(crate) fn finish(self, tx: &Transaction<'_>, now: Millis) -> Result<Vec<DocRef>> {
+        let put = |doc: DocRef, entity: &Entity| -> Result<()> {
+            let view = View::new(tx);
+            let row = summary(doc, entity, &view, now);
+            view.finish()?;
+            views::put(tx, &row, entity)
+        };
+        // In the order of kinds: what others refer to comes first.
+        for (doc, entity) in &self.docs {
+            put(*doc, entity)?;
+        }
+        let mut touched = BTreeSet::new();
+        for (doc, entity) in &self.docs {
+            let view = View::new(tx);
+            touched.extend(touches(*doc, entity, &view));
+            view.finish()?;
+        }
+        for doc in &touched {
+            match self.docs.get(doc) {
+                Some(entity) => put(*doc, entity)?,
+                None => {
+                    if let Some(entity) = views::entity(tx, doc.id)? {
+                        put(*doc, &entity)?;
+                    }
+                }
+            }
+        }
+        if self.clashed != self.clashed_before {
+            let json = serde_json::to_string(&self.clashed).unwrap_or_default();
+            meta::set_app_value(tx, CLASHED, Some(&json))?;
+        }
+        touched.extend(self.docs.into_keys());
+        touched.extend(self.gone);
+        Ok(touched.into_iter().collect())
+    }
+}
+
+/// Documents with clashes.
+pub(crate) fn clashed(conn: &Connection) -> Result<BTreeMap<DocId, Kind>> {
+    Ok(meta::app_value(conn, CLASHED)?.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+}
+
+/// A document from all its changes but `without`.
+fn base(doc: DocRef, old: &Doc, without: &HashSet<ChangeHash>) -> Result<Doc> {
+    let mut base = Doc::new(doc.kind);
+    base.apply(old.changes().into_iter().filter(|c| !without.contains(&c.header.hash)).map(|c| c.bytes))?;
+    Ok(base)
+}
+
+/// Stores a document anew as `base` and writes `edits` of `old` again on it.
+#[expect(clippy::too_many_arguments, reason = "one step of two callers")]
+fn rewrite(
+    tx: &Transaction<'_>,
+    doc: DocRef,
+    old: &Doc,
+    mut base: Doc,
+    keep: &[ChangeHash],
+    edits: &[ChangeHash],
+    refused: &[ChangeHash],
+    actor: Actor,
+    now: Millis,
+    written: &mut Written,
+) -> Result<HashSet<ChangeHash>> {
+    chunks::rebuild(tx, doc, &base.save(), &base.heads(), keep)?;
+    let again = reissue(old, &mut base, edits, refused, actor)?;
+    for change in &again.changes {
+        chunks::put_own(tx, doc, change, &base.heads(), lane_of(doc.kind), now)?;
+    }
+    if base.changes().is_empty() {
+        chunks::leave(tx, doc.id)?;
+        written.gone(doc);
+    } else {
+        written.put(doc, &base)?;
+    }
+    Ok(again.map.into_keys().collect())
+}
+
+/// Writes this device's waiting edits of a document again as `actor`'s: its
+/// history cannot take them under their first author. `authors`: those of
+/// this device only, or (`None`) of any.
+pub(crate) fn reissue_waiting(
+    tx: &Transaction<'_>,
+    doc: DocRef,
+    authors: Option<crate::domain::DeviceId>,
+    actor: Actor,
+    now: Millis,
+    written: &mut Written,
+) -> Result<()> {
+    let Some(old) = chunks::load(tx, doc.id)? else { return Ok(()) };
+    let waiting = outbox::waiting(tx, doc.id)?;
+    let mine = |c: &crate::document::Change| authors.is_none_or(|d| c.header.author().is_some_and(|a| a.device == d));
+    let (edits, keep): (Vec<_>, Vec<_>) = waiting.iter().partition(|c| mine(c));
+    let edits: Vec<_> = edits.into_iter().map(|c| c.header.hash).collect();
+    let keep: Vec<_> = keep.into_iter().map(|c| c.header.hash).collect();
+    if edits.is_empty() {
+        return Ok(());
+    }
+    let base = base(doc, &old, &edits.iter().copied().collect())?;
+    rewrite(tx, doc, &old, base, &keep, &edits, &[], actor, now, written)?;
+    Ok(())
+}
+
+/// The server refused changes of a document: they are kept aside, the document
+/// is rebuilt without them, innocent edits made on them are written again.
+/// Answers how many were moved.
+pub(crate) fn set_aside(
+    tx: &Transaction<'_>,
+    doc: DocRef,
+    refusals: &[(ChangeHash, Refusal)],
+    actor: Actor,
+    now: Millis,
+    written: &mut Written,
+) -> Result<usize> {
+    let Some(old) = chunks::load(tx, doc.id)? else { return Ok(0) };
+    let mut moved = Vec::new();
+    for (hash, why) in refusals {
+        moved.extend(outbox::set_aside(tx, doc.id, *hash, why, now)?);
+    }
+    if moved.is_empty() || chunks::held(tx, doc.id)?.is_none() {
+        return Ok(moved.len());
+    }
+    let refused: Vec<_> = refusals.iter().map(|(h, _)| *h).collect();
+    let innocent: Vec<_> = moved
+        .iter()
+        .copied()
+        .filter(|h| !refused.contains(h))
+        .filter(|h| old.change(*h).and_then(|c| c.header.author()).is_some_and(|a| a.device == actor.device))
+        .collect();
+    let keep: Vec<_> = outbox::waiting(tx, doc.id)?.into_iter().map(|c| c.header.hash).collect();
+    let base = base(doc, &old, &moved.iter().copied().collect())?;
+    let again = rewrite(tx, doc, &old, base, &keep, &innocent, &refused, actor, now, written)?;
+    for kept in outbox::refused(tx, true)? {
+        if kept.doc == doc && again.contains(&kept.hash) {
+            outbox::settle_refused(tx, kept.id)?;
+        }
+    }
+    Ok(moved.len())
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+fn unhex(s: &str) -> Option<[u8; 32]> {
+    s.parse::<crate::domain::Sha256>().ok().map(|h| h.0)
 }
