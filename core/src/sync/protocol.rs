@@ -53,6 +53,9 @@ pub struct SyncRequest {
     /// Reconciliation, step by step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<Reconcile>,
+    /// With [`Reconcile::Have`]: the ranges it lists whole, so that the server knows what the device lacks.
+    #[serde(with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<u8>,
     /// Most bytes the device wants in the answer; 0 for the server's own limit.
     pub budget: u64,
 }
