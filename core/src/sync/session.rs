@@ -491,8 +491,8 @@ impl Session {
             ranges,
             budget: self.options.budget,
         };
-        let body = minicbor_serde::to_vec(&request)
-            .map_err(|e| Error::Invalid { field: "request", detail: e.to_string() })?;
+        let body =
+            minicbor_serde::to_vec(&request).map_err(|e| Error::Invalid { field: "request", detail: e.to_string() })?;
         debug_assert!(body.len() <= MAX_REQUEST, "the parts are bounded");
         self.report.round_trips += 1;
         self.report.pushed += sent.len() as u64;
@@ -562,8 +562,7 @@ impl Session {
             // Too much for one answer: the same ranges again, now that some of it is here.
             (Step::Have(_), _) if more => return Ok(false),
             (Step::Have(done), _) => {
-                let left: Vec<_> =
-                    self.differ.iter().flatten().copied().filter(|r| !done.contains(r)).collect();
+                let left: Vec<_> = self.differ.iter().flatten().copied().filter(|r| !done.contains(r)).collect();
                 if !left.is_empty() {
                     self.differ = Some(left);
                     return Ok(true);
@@ -841,8 +840,7 @@ fn verdicts(
 fn needed(tx: &Transaction<'_>, doc: DocId, deps: &[ChangeHash], now: Millis) -> Result<bool> {
     let (Some(held), Some(doc)) = (chunks::held(tx, doc)?, chunks::load(tx, doc)?) else { return Ok(false) };
     let waiting: HashSet<_> = outbox::waiting(tx, held.doc.id)?.into_iter().map(|c| c.header.hash).collect();
-    let changes: Vec<Change> =
-        deps.iter().filter(|d| !waiting.contains(d)).filter_map(|d| doc.change(*d)).collect();
+    let changes: Vec<Change> = deps.iter().filter(|d| !waiting.contains(d)).filter_map(|d| doc.change(*d)).collect();
     Ok(!changes.is_empty() && outbox::requeue(tx, held.doc, &changes, Lane::Work, now)? > 0)
 }
 
@@ -875,8 +873,7 @@ fn deliver(tx: &Transaction<'_>, delivery: &Delivery, written: &mut Written) -> 
 
 /// Screens and applies a delivery in memory.
 fn sound(conn: &Connection, id: DocRef, delivery: &Delivery) -> Result<(Doc, Entity, Vec<Change>, bool)> {
-    let changes =
-        delivery.changes.iter().map(|c| Change::parse(c.to_vec())).collect::<Result<Vec<_>>>()?;
+    let changes = delivery.changes.iter().map(|c| Change::parse(c.to_vec())).collect::<Result<Vec<_>>>()?;
     let snapshot = (!delivery.snapshot.is_empty()).then_some(delivery.snapshot.as_slice());
     let (doc, news) = match chunks::load(conn, id.id)? {
         Some(held) if held.kind() != id.kind => {
