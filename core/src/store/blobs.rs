@@ -524,6 +524,14 @@ pub(super) fn refer(tx: &Transaction<'_>, doc: DocId, entity: &Entity) -> Result
     Ok(())
 }
 
+/// A document that refers to a blob and is held here.
+pub(super) fn document_of(conn: &Connection, name: Sha256) -> Result<Option<DocRef>> {
+    let sql = "SELECT id, kind FROM blob_ref JOIN doc ON id = blob_ref.doc WHERE name = ?1 LIMIT 1";
+    let found =
+        conn.prepare_cached(sql)?.query_row([name.0], |r| Ok((uuid_at(r, 0)?, r.get::<_, u8>(1)?))).optional()?;
+    found.map(|(id, number)| Ok(DocRef { kind: super::kind(number)?, id: DocId(id) })).transpose()
+}
+
 /// A document goes, and its claims with it. What nobody else refers to is left to [`evict`].
 pub(super) fn unlink(tx: &Transaction<'_>, doc: DocId) -> Result<()> {
     tx.prepare_cached("DELETE FROM blob_ref WHERE doc = ?1")?.execute([doc.as_bytes()])?;

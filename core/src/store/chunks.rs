@@ -152,7 +152,7 @@ pub fn put_received(
     if let Some(body) = snapshot {
         if !waiting.is_empty() || !row.is_new {
             // What is here already stays: the snapshot's changes join it.
-            let theirs = Doc::load(doc.kind, Some(body), std::iter::empty::<&[u8]>())?;
+            let theirs = Doc::load_foreign(doc.kind, Some(body), std::iter::empty::<&[u8]>())?;
             accepted_now.extend(waiting.iter().map(|w| w.hash).filter(|h| theirs.has(*h)));
             let ours = load(tx, doc.id)?;
             for change in theirs.changes() {

@@ -11,6 +11,8 @@ pub mod meta;
 pub mod outbox;
 pub mod rescue;
 mod schema;
+#[cfg(test)]
+mod tests;
 pub mod views;
 
 use crate::domain::{ChangeHash, Kind};

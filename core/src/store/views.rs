@@ -164,8 +164,10 @@ pub fn today(conn: &Connection, person: StaffId, from: Millis, to: Millis) -> Re
     for kind in [Kind::WorkOrder, Kind::Request] {
         lines(conn, &sql, params![person.as_bytes(), kind.number(), from.0, to.0], &mut out)?;
     }
+    // A request that was answered shows as its work order, to whoever was assigned.
+    out.retain(|l: &Line| l.summary.doc.kind != Kind::Request || l.summary.status == "reported");
     // Stable, so each kind keeps its order.
-    out.sort_by_key(|l: &Line| l.summary.due.unwrap_or(Millis(i64::MAX)));
+    out.sort_by_key(|l| l.summary.due.unwrap_or(Millis(i64::MAX)));
     Ok(out)
 }
 
@@ -209,7 +211,7 @@ pub fn search(conn: &Connection, query: &str, after: Option<&str>) -> Result<Pag
     })?;
     let Some(expression) = expression(query) else { return Ok(Page::default()) };
     let sql = format!(
-        "SELECT {LINE} FROM (SELECT rowid AS found, rank AS r FROM words WHERE words MATCH ?1 ORDER BY rank LIMIT ?2 OFFSET ?3)
+        "SELECT {LINE} FROM (SELECT rowid AS found, rank AS r FROM words WHERE words MATCH ?1 ORDER BY rank, rowid DESC LIMIT ?2 OFFSET ?3)
          JOIN doc ON no = found ORDER BY r, no DESC"
     );
     let mut out = Vec::new();
