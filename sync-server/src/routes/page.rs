@@ -1,14 +1,20 @@
 //! The office's plain pages, rendered here: they work without a script.
 
 use super::{Office, id};
-use crate::{App, auth::OfficeSession, error::Error, problem::problem, storage::View};
+use crate::{App, auth::OfficeSession, error::Error, storage::View};
 use askama::Template;
 use axum::{
     extract::{FromRequestParts, Path, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use onsite_core::domain::{DocId, Entity, Kind, Millis, Record, SETTINGS, Settings, StaffId, Zone};
+use onsite_core::domain::{
+    Customer, DocId, Entity, Kind, Millis, Record, SETTINGS, Settings, StaffId, Visit, VisitId, WorkOrder, Zone,
+};
+use onsite_core::{
+    forms,
+    messages::{self, Language},
+};
 use std::{collections::HashMap, convert::Infallible, sync::Arc};
 
 /// Rows of a stage shown on the board.
@@ -33,25 +39,11 @@ impl Lang {
     fn say<'a>(&self, chinese: &'a str, english: &'a str) -> &'a str {
         if self.english { english } else { chinese }
     }
+    fn language(&self) -> Language {
+        if self.english { Language::En } else { Language::ZhCn }
+    }
     fn stage<'a>(&self, word: &'a str) -> &'a str {
-        match word {
-            "reported" => self.say("已报修", "Reported"),
-            "withdrawn" => self.say("已撤回", "Withdrawn"),
-            "planning" => self.say("待派工", "Planning"),
-            "awaiting_signoffs" => self.say("待签字", "Awaiting sign-offs"),
-            "dispatched" => self.say("已派工", "Dispatched"),
-            "acknowledged" => self.say("已接单", "Acknowledged"),
-            "travelling" => self.say("在途", "Travelling"),
-            "on_site" => self.say("现场服务中", "On site"),
-            "awaiting_customer" => self.say("待客户签字", "Awaiting the customer"),
-            "completed" => self.say("已完成", "Completed"),
-            "incomplete" => self.say("未完成", "Incomplete"),
-            "customer_told" => self.say("已回馈", "Customer told"),
-            "closed" => self.say("已注销", "Closed"),
-            "archived" => self.say("已存档", "Archived"),
-            "cancelled" => self.say("已取消", "Cancelled"),
-            other => other,
-        }
+        messages::find(self.language(), &format!("stage.{word}")).unwrap_or(word)
     }
 }
 
@@ -322,20 +314,58 @@ pub(super) async fn work_order(
     }))
 }
 
+/// The documents a form is made of.
+async fn entity<R: Record>(app: &App, who: &OfficeSession, doc: Option<impl Into<DocId>>) -> Result<Option<R>, Error> {
+    let Some(doc) = doc else { return Ok(None) };
+    let found = app.ledger.storage().views(who.tenant, &[doc.into()]).await?.pop();
+    Ok(found.map(|v| v.entity()).transpose()?.and_then(R::unwrap))
+}
+
+/// A form: the page brings its own style and no script.
+fn form(text: String) -> Response {
+    Html(text).into_response()
+}
+
 pub(super) async fn print_dispatch(
     State(app): State<Arc<App>>,
     Reader(who): Reader,
+    l: Lang,
     Path(text): Path<String>,
 ) -> Result<Response, Error> {
-    find(&app, &who, &text, Kind::WorkOrder).await?;
-    Ok(problem(StatusCode::NOT_IMPLEMENTED, "not_here_yet", "", "forms are not printed yet", None))
+    let view = find(&app, &who, &text, Kind::WorkOrder).await?;
+    let company = Company::of(&app, &who).await?;
+    let order = WorkOrder::unwrap(view.entity()?).unwrap_or_default();
+    let ids = app.ledger.storage().children(who.tenant, Kind::Visit, view.summary.doc.id).await?;
+    let mut visits = Vec::new();
+    for v in app.ledger.storage().views(who.tenant, &ids).await? {
+        visits.extend(Visit::unwrap(v.entity()?).map(|visit| (VisitId::from(v.summary.doc.id), visit)));
+    }
+    let data = forms::dispatch_data(&order, &visits, &|id| company.name(id), &company.settings);
+    Ok(form(forms::render_dispatch(&data, l.language())))
 }
 
 pub(super) async fn print_visit(
     State(app): State<Arc<App>>,
     Reader(who): Reader,
+    l: Lang,
     Path(text): Path<String>,
 ) -> Result<Response, Error> {
-    find(&app, &who, &text, Kind::Visit).await?;
-    Ok(problem(StatusCode::NOT_IMPLEMENTED, "not_here_yet", "", "forms are not printed yet", None))
+    let view = find(&app, &who, &text, Kind::Visit).await?;
+    let company = Company::of(&app, &who).await?;
+    let visit = Visit::unwrap(view.entity()?).unwrap_or_default();
+    let order: Option<WorkOrder> = entity(&app, &who, visit.work_order).await?;
+    let request: Option<onsite_core::domain::Request> =
+        entity(&app, &who, order.as_ref().and_then(|o| o.request).or(visit.request)).await?;
+    let customer = order.as_ref().and_then(|o| o.customer).or_else(|| request.as_ref().and_then(|r| r.customer));
+    let customer: Option<Customer> = entity(&app, &who, customer).await?;
+    let data = forms::visit_data(
+        view.summary.doc.id.into(),
+        &visit,
+        order.as_ref(),
+        request.as_ref(),
+        customer.as_ref(),
+        &|id| company.name(id),
+        &company.settings,
+    );
+    Ok(form(forms::render_visit(&data, l.language())))
 }
