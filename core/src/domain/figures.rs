@@ -287,6 +287,7 @@ fn of(
         collection: Figure::of(Unit::Fen),
         stay_variance: Figure::of(Unit::Milliseconds),
     };
+    let (mut collected, mut due) = (0i128, 0i128);
     let window = settings.repeat_days.max(0).saturating_mul(Millis::DAY);
     for job in jobs {
         let repair = job.work_type == Some(WorkType::Repair);
@@ -331,13 +332,16 @@ fn of(
         }
         f.complaint_rate.sum(Some(job.complaints));
         if job.due > Fen(0) {
-            f.collection.numerator = f.collection.numerator.saturating_add(job.collected.0);
-            f.collection.denominator = f.collection.denominator.saturating_add(job.due.0);
+            // Wide, so that the order of jobs decides nothing even beyond the bounds.
+            collected += i128::from(job.collected.0);
+            due += i128::from(job.due.0);
         }
         if let Some(expected) = job.expected_stay {
             f.stay_variance.sum(job.actual_stay.map(|actual| actual.saturating_sub(expected)));
         }
     }
+    let narrow = |sum: i128| sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    (f.collection.numerator, f.collection.denominator) = (narrow(collected), narrow(due));
     let zone = Zone::of(settings);
     for call in calls.filter(|c| period.holds(zone.start(c.due))) {
         let end = zone.end(call.due);
