@@ -288,10 +288,10 @@ pub fn all_contradictions(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec
                 found.push(Contradiction::new("cancelled_but_worked", id, office, worked));
             }
         }
-        if let Some(c) = order.closed.as_ref().or(order.archived.as_ref()) {
-            if let Some(worked) = worked_past(visit, &work, c.at.best(), None) {
-                found.push(Contradiction::new("closed_but_reworked", id, Fact::new("closed", c.at, c.by), worked));
-            }
+        if let Some(c) = order.closed.as_ref().or(order.archived.as_ref())
+            && let Some(worked) = worked_past(visit, &work, c.at.best(), None)
+        {
+            found.push(Contradiction::new("closed_but_reworked", id, Fact::new("closed", c.at, c.by), worked));
         }
         for (staff, ended) in taken_off(order) {
             let concerns = format!("{id}:{staff}");
