@@ -1,12 +1,17 @@
 //! The ledger: takes what devices push, gives what they lack.
 
+mod draft;
 mod hub;
+mod pull;
+mod push;
+pub(crate) mod reader;
 
 use crate::error::{Error, Result};
-use crate::storage::{Storage, Tenant};
-use onsite_core::domain::{ChangeHash, DeviceId, DocId, Role, StaffId, TenantId};
+use crate::storage::{DeviceSync, ReadMark, Storage, Tenant};
+use onsite_core::domain::{ChangeHash, DeviceId, DocId, Entity, Role, StaffId, TenantId};
 use onsite_core::env::Env;
-use onsite_core::sync::protocol::{SyncAnswer, SyncRequest};
+use onsite_core::sync::protocol::{MAX_CHANGES, Order, SyncAnswer, SyncRequest, VERSION};
+use sha2::Digest as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -62,34 +67,158 @@ impl Ledger {
 
     /// Creates a company.
     pub async fn create_tenant(&self, name: &str) -> Result<Tenant> {
-        let _ = name;
-        Err(Error::Internal("seam".into()))
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > 200 {
+            return Err(Error::bad("bad_name", "name", "a company's name has 1 to 200 characters"));
+        }
+        let mut secret = [0; 32];
+        self.env.fill(&mut secret);
+        let (now, id) = (self.env.now(), TenantId(self.env.new_id()));
+        let tenant = Tenant { id, name: name.into(), epoch: self.fresh_epoch(0), head: 0, secret, created: now };
+        self.storage.create_tenant(tenant.clone()).await?;
+        Ok(tenant)
+    }
+
+    /// An epoch never used before: later than the last, and random besides, since
+    /// two copies may be restored from one backup.
+    fn fresh_epoch(&self, last: u64) -> u64 {
+        let mut dice = [0; 2];
+        self.env.fill(&mut dice);
+        let by_clock = (self.env.now().0.max(0) as u64) << 12 | u64::from(u16::from_be_bytes(dice)) & 0xfff;
+        by_clock.max(last + 1)
     }
 
     /// Starts another epoch: after a restore, before serving. Answers it.
     pub async fn new_epoch(&self, tenant: TenantId) -> Result<u64> {
-        let _ = tenant;
-        Err(Error::Internal("seam".into()))
+        let epoch = self.fresh_epoch(self.company(tenant).await?.epoch);
+        self.storage.set_epoch(tenant, epoch).await?;
+        Ok(epoch)
+    }
+
+    /// A company that must be there.
+    pub(crate) async fn company(&self, id: TenantId) -> Result<Tenant> {
+        self.storage.tenant(id).await?.ok_or_else(|| Error::NotFound("company".into()))
     }
 
     /// The roles a person holds now; empty where they left or are unknown.
     pub async fn roles(&self, tenant: TenantId, staff: StaffId) -> Result<BTreeSet<Role>> {
-        let _ = (tenant, staff);
-        Err(Error::Internal("seam".into()))
+        let view = self.storage.views(tenant, &[staff.into()]).await?.pop();
+        Ok(match view.map(|v| v.entity()).transpose()? {
+            Some(Entity::Staff(s)) if s.left.is_none() => s.roles.iter().copied().collect(),
+            _ => BTreeSet::new(),
+        })
     }
 
     /// One sync message: push, then pull.
     ///
     /// # Errors
-    /// `bad_version`, `bad_cursor`, `too_many_changes` and the like ([`Error::Bad`]); [`Error::Revoked`]; the storage's.
+    /// `unsupported_version`, `bad_cursor`, `too_many_changes` and the like ([`Error::Bad`]); [`Error::Revoked`]; the storage's.
     pub async fn sync(&self, session: &Session, request: SyncRequest) -> Result<SyncAnswer> {
-        let _ = (session, request);
-        Err(Error::Internal("seam".into()))
+        if request.v != VERSION {
+            return Err(Error::bad("unsupported_version", "v", format!("this server speaks version {VERSION}")));
+        }
+        if request.push.iter().map(|p| p.changes.len()).sum::<usize>() > MAX_CHANGES {
+            return Err(Error::bad("too_many_changes", "push", format!("at most {MAX_CHANGES} changes at once")));
+        }
+        if let Some(cursor) = &request.cursor {
+            pull::At::parse(cursor)?;
+        }
+        let tenant = self.company(session.tenant).await?;
+        let device = self.storage.device(tenant.id, session.device).await?.ok_or(Error::Revoked)?;
+        if device.revoked.is_some() {
+            return Err(Error::Revoked);
+        }
+        let now = self.env.now();
+        let mut answer = SyncAnswer { v: VERSION, clock: now, ..SyncAnswer::default() };
+        let before = self.storage.device_sync(tenant.id, session.device).await?;
+        let sync = self.account(session, &request, before.as_ref(), &tenant, &mut answer);
+        answer.mark = sync.pushes.to_be_bytes().to_vec();
+        let mut tries = 0;
+        if request.push.is_empty() {
+            // An idle contact is worth a durable line once a while only.
+            let news = before.as_ref().is_none_or(|b| {
+                b.account != sync.account || b.app != sync.app || b.own_upto != sync.own_upto || now.since(b.contact) > 20_000
+            });
+            if news {
+                self.storage.put_device_sync(tenant.id, sync.clone()).await?;
+            }
+        } else {
+            loop {
+                let judged = self.judge(&tenant, session, &request.push, Some(sync.clone())).await?;
+                match self.storage.commit(tenant.id, judged.batch).await {
+                    Ok(done) => {
+                        answer.verdicts = judged.verdicts;
+                        if !done.people.is_empty() {
+                            self.hub.poke(tenant.id, done.head, done.people);
+                        }
+                        break;
+                    }
+                    Err(Error::Moved) if tries < 50 => tries += 1,
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        let mut budget = pull::Budget::new(request.budget);
+        if let Some(step) = request.reconcile {
+            self.reconcile(&tenant, session, step, &mut budget, &mut answer).await?;
+            if answer.more {
+                // The comparison goes on; what is new comes after it.
+                answer.cursor = request.cursor.unwrap_or_default();
+                return Ok(answer);
+            }
+        }
+        let digest = request.digest.filter(|_| request.push.is_empty());
+        self.pull(&tenant, session, request.cursor.as_ref(), sync.own_upto, digest, &mut budget, &mut answer).await?;
+        Ok(answer)
+    }
+
+    /// The device's account after this message; orders a new actor where the file looks like a copy.
+    fn account(
+        &self,
+        session: &Session,
+        request: &SyncRequest,
+        before: Option<&DeviceSync>,
+        tenant: &Tenant,
+        answer: &mut SyncAnswer,
+    ) -> DeviceSync {
+        let now = self.env.now();
+        let hashes: Vec<ChangeHash> = request
+            .push
+            .iter()
+            .flat_map(|p| &p.changes)
+            .take(8)
+            .map(|c| ChangeHash(sha2::Sha256::digest(c).into()))
+            .collect();
+        let pushes = before.map_or(0, |b| b.pushes);
+        let mark = request.mark.as_slice().try_into().map_or(0, u64::from_be_bytes);
+        // A retry of the last push after a lost answer repeats its changes; a copy does not.
+        let retry = mark + 1 == pushes && before.is_some_and(|b| b.last_push.iter().any(|h| hashes.contains(h)));
+        let copy = mark != pushes && !retry;
+        if copy {
+            answer.orders.push(Order::NewActor);
+        }
+        let pushed = !request.push.is_empty();
+        DeviceSync {
+            device: session.device,
+            contact: now,
+            app: request.app.chars().take(100).collect(),
+            offset: now.since(request.clock),
+            cursor: request.cursor.as_ref().map(|c| c.0.clone()).unwrap_or_default(),
+            account: request.account.clone(),
+            pushes: if pushed && !retry { pushes + 1 } else { pushes },
+            last_push: if pushed { hashes } else { before.map(|b| b.last_push.clone()).unwrap_or_default() },
+            own_upto: if copy { tenant.head } else { before.map_or(0, |b| b.own_upto) },
+        }
     }
 
     /// The office looked at a document at these heads (current ones where empty).
     pub async fn mark_seen(&self, tenant: TenantId, doc: DocId, heads: Vec<ChangeHash>, by: StaffId) -> Result<()> {
-        let _ = (tenant, doc, heads, by);
-        Err(Error::Internal("seam".into()))
+        let view = self.storage.views(tenant, &[doc]).await?.pop();
+        let view = view.ok_or_else(|| Error::NotFound(format!("document {doc}")))?;
+        let heads = if heads.is_empty() { view.heads } else { heads };
+        let mark = ReadMark { heads, at: self.env.now(), by, ver: 0 };
+        let done = self.storage.mark_seen(tenant, doc, mark).await?;
+        self.hub.poke(tenant, done.head, done.people);
+        Ok(())
     }
 }

@@ -1,0 +1,290 @@
+//! A commit in the making: documents loaded, changed, projected, numbered.
+
+use super::Ledger;
+use super::reader::Reader;
+use crate::error::{Error, Result};
+use crate::storage::{Batch, CounterStep, DocWrite, EVERYBODY, Loaded, NewChange, View};
+use onsite_core::document::{Actor, Change, Doc};
+use onsite_core::domain::command::SERVER;
+use onsite_core::domain::summary::{self, Summary};
+use onsite_core::domain::{
+    DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, VisitId, WorkOrder, WorldExt as _,
+    Write,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Changes after the snapshot from which a new snapshot is due.
+const LONG_TAIL: usize = 24;
+
+/// One document of a draft.
+pub(super) struct Work {
+    pub(super) at: DocRef,
+    pub(super) doc: Doc,
+    pub(super) entity: Entity,
+    pub(super) added: Vec<NewChange>,
+    expect: u64,
+    rev: u64,
+    tail: usize,
+    clashes: u32,
+    /// Whether every change so far was made on exactly what was here: then it adds no clash.
+    linear: bool,
+}
+
+impl Work {
+    fn new(at: DocRef) -> Self {
+        let doc = Doc::new(at.kind);
+        let entity = Entity::new(at.kind);
+        Self { at, doc, entity, added: Vec::new(), expect: 0, rev: 0, tail: 0, clashes: 0, linear: true }
+    }
+
+    fn loaded(loaded: &Loaded) -> Result<Self> {
+        let at = DocRef { kind: loaded.row.kind, id: loaded.row.doc };
+        Ok(Self {
+            at,
+            doc: Doc::load(at.kind, loaded.snapshot.as_deref(), &loaded.tail)?,
+            entity: loaded.view.entity()?,
+            added: Vec::new(),
+            expect: loaded.row.ver,
+            rev: loaded.view.rev,
+            tail: loaded.tail.len(),
+            clashes: loaded.view.clashes,
+            linear: true,
+        })
+    }
+
+    /// Whether the document was there before.
+    pub(super) fn stored(&self) -> bool {
+        self.expect != 0
+    }
+
+    /// Takes over a copy of the document to which `change` was applied.
+    pub(super) fn take(&mut self, doc: Doc, change: &Change, device: DeviceId, actor: Actor) {
+        let mut deps = change.header.deps.clone();
+        deps.sort_unstable();
+        self.linear &= deps == self.doc.heads();
+        self.doc = doc;
+        self.added.push(NewChange {
+            hash: change.header.hash,
+            actor,
+            seq: change.header.seq,
+            device,
+            body: change.bytes.clone(),
+        });
+    }
+
+    /// Writes as the server's own actor.
+    pub(super) fn write(&mut self, actor: Actor, by: StaffId, now: Millis, writes: &[Write]) -> Result<()> {
+        if let Some(change) = self.doc.write(actor, by, now, writes)? {
+            self.added.push(NewChange {
+                hash: change.header.hash,
+                actor,
+                seq: change.header.seq,
+                device: actor.device,
+                body: change.bytes,
+            });
+            self.linear &= writes.iter().all(|w| matches!(w, Write::Put(..)));
+            self.entity = self.doc.entity()?;
+        }
+        Ok(())
+    }
+}
+
+/// A commit in the making.
+pub(super) struct Draft<'a> {
+    ledger: &'a Ledger,
+    pub(super) tenant: TenantId,
+    pub(super) now: Millis,
+    pub(super) reader: Reader<'a>,
+    pub(super) works: BTreeMap<DocId, Work>,
+    order: Vec<DocId>,
+    counters: BTreeMap<String, (u64, u64)>,
+    /// The server's actor in this epoch.
+    pub(super) actor: Actor,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(ledger: &'a Ledger, tenant: TenantId, epoch: u64) -> Self {
+        Self {
+            ledger,
+            tenant,
+            now: ledger.env().now(),
+            reader: Reader::new(ledger.storage(), tenant),
+            works: BTreeMap::new(),
+            order: Vec::new(),
+            counters: BTreeMap::new(),
+            actor: Actor { device: DeviceId(uuid::Uuid::nil()), incarnation: epoch.to_be_bytes() },
+        }
+    }
+
+    /// Loads documents (new ones as their genesis).
+    pub(super) async fn load(&mut self, docs: &[DocRef]) -> Result<()> {
+        let wanted: Vec<DocId> = docs.iter().map(|d| d.id).filter(|d| !self.works.contains_key(d)).collect();
+        for loaded in self.ledger.storage().load(self.tenant, &wanted).await? {
+            self.reader.know(&loaded.view)?;
+            self.order.push(loaded.row.doc);
+            self.works.insert(loaded.row.doc, Work::loaded(&loaded)?);
+        }
+        for at in docs {
+            if !self.works.contains_key(&at.id) {
+                self.order.push(at.id);
+                self.works.insert(at.id, Work::new(*at));
+            }
+        }
+        Ok(())
+    }
+
+    /// A loaded document.
+    pub(super) fn work(&mut self, doc: DocId) -> Result<&mut Work> {
+        self.works.get_mut(&doc).ok_or_else(|| Error::Internal("a document that was not loaded".into()))
+    }
+
+    /// Shows a document's new content to the rules.
+    pub(super) fn show(&mut self, doc: DocId) -> Result<()> {
+        let work = self.work(doc)?;
+        let (at, entity) = (work.at, work.entity.clone());
+        self.reader.put(at, entity);
+        Ok(())
+    }
+
+    async fn number(&mut self, what: &str, prefix: &str) -> Result<String> {
+        let day = self.reader.ask(|w| w.settings().zone().day(self.now)).await?;
+        let name = format!("{what}/{}", day.year());
+        let step = match self.counters.get_mut(&name) {
+            Some(step) => step,
+            None => {
+                let from = self.ledger.storage().counter(self.tenant, &name).await?;
+                self.counters.entry(name).or_insert((from, from))
+            }
+        };
+        step.1 += 1;
+        Ok(format!("{prefix}-{}-{:06}", day.year(), step.1))
+    }
+
+    /// Gives final numbers to what has none: the server's part of the work order.
+    async fn numbers(&mut self) -> Result<()> {
+        let mut orders = BTreeSet::new();
+        for work in self.works.values().filter(|w| !w.added.is_empty()) {
+            match &work.entity {
+                Entity::WorkOrder(_) => {
+                    orders.insert(work.at.id);
+                }
+                Entity::Visit(v) => orders.extend(v.work_order.map(DocId::from)),
+                _ => {}
+            }
+        }
+        for order in orders {
+            let at = DocRef::new(Kind::WorkOrder, order);
+            let Some(before) = self.reader.ask(|w| w.get::<WorkOrder>(order)).await? else { continue };
+            let mut after = before.clone();
+            if after.number.is_none() {
+                after.number = Some(self.number("work_order", "WO").await?);
+            }
+            if after.request.is_some() && after.request_number.is_none() {
+                after.request_number = Some(self.number("request", "RQ").await?);
+            }
+            let mut visits: Vec<VisitId> =
+                self.reader.ask(|w| w.children(Kind::Visit, order)).await?.into_iter().map(VisitId::from).collect();
+            if let Some(request) = after.request {
+                let unplanned = VisitId::of_request(request);
+                if self.reader.ask(|w| w.entity(DocRef::new(Kind::Visit, unplanned))).await?.is_some() {
+                    visits.push(unplanned);
+                }
+            }
+            for visit in visits {
+                if !after.record_numbers.contains_key(&visit) {
+                    let number = self.number("visit", "SR").await?;
+                    after.record_numbers.insert(visit, number);
+                }
+            }
+            if after != before {
+                self.load(&[at]).await?;
+                let (actor, now) = (self.actor, self.now);
+                self.work(order)?.write(actor, SERVER, now, &[Write::Put(order, Entity::WorkOrder(after))])?;
+                self.show(order)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything to be committed together.
+    pub(super) async fn batch(mut self, mut batch: Batch) -> Result<Batch> {
+        for doc in self.order.clone() {
+            if self.works.get(&doc).is_some_and(|w| !w.added.is_empty()) {
+                self.show(doc)?;
+            }
+        }
+        self.numbers().await?;
+        let now = self.now;
+        batch.now = now;
+        let changed: Vec<DocId> =
+            self.order.iter().copied().filter(|d| self.works.get(d).is_some_and(|w| !w.added.is_empty())).collect();
+        let mut touched: BTreeSet<DocRef> = BTreeSet::new();
+        for doc in &changed {
+            let Some(work) = self.works.remove(doc) else { continue };
+            let (row, touches): (Summary, Vec<DocRef>) = self
+                .reader
+                .ask(|w| (summary::summary(work.at, &work.entity, w, now), summary::touches(work.at, &work.entity, w)))
+                .await?;
+            touched.extend(touches);
+            let (readers, under, over) = ties(&work.entity);
+            let clashes = if work.linear { work.clashes } else { work.doc.clashes().len() as u32 };
+            batch.docs.push(DocWrite {
+                doc: work.at.id,
+                kind: work.at.kind,
+                expect: work.expect,
+                heads: work.doc.heads(),
+                snapshot: (work.tail + work.added.len() > LONG_TAIL).then(|| work.doc.save()),
+                view: View {
+                    ver: work.expect,
+                    rev: work.rev,
+                    heads: work.doc.heads(),
+                    entity: serde_json::to_string(&work.entity)?,
+                    summary: row,
+                    clashes,
+                    changed: now,
+                },
+                changes: work.added,
+                readers,
+                under,
+                over,
+            });
+        }
+        for at in touched.into_iter().filter(|at| !changed.contains(&at.id)) {
+            let Some(entity) = self.reader.ask(|w| w.entity(at)).await? else { continue };
+            let row = self.reader.ask(|w| summary::summary(at, &entity, w, now)).await?;
+            if let Some(view) = self.reader.view(at.id) {
+                batch.touched.push(View { summary: row, ..view.clone() });
+            }
+        }
+        batch.counters.extend(self.counters.into_iter().map(|(name, (from, to))| CounterStep { name, from, to }));
+        Ok(batch)
+    }
+}
+
+/// Who reads a document of their own account, under which documents it hangs,
+/// and which ones its readers need.
+fn ties(entity: &Entity) -> (BTreeSet<StaffId>, BTreeSet<DocId>, BTreeSet<DocId>) {
+    let (mut readers, mut under, mut over) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    match entity {
+        Entity::Staff(_) | Entity::Settings(_) => {
+            readers.insert(EVERYBODY);
+        }
+        Entity::WorkOrder(w) => {
+            readers.extend(w.ever_assigned());
+            over.extend(w.customer.map(DocId::from));
+            over.extend(w.request.map(DocId::from));
+            over.extend(w.request.map(|r: RequestId| DocId::from(VisitId::of_request(r))));
+        }
+        Entity::Visit(v) => {
+            under.extend(v.work_order.map(DocId::from));
+            under.extend(v.request.map(DocId::from));
+        }
+        Entity::Request(r) => readers.extend(r.author),
+        Entity::Customer(_) | Entity::FollowUp(_) => {}
+        Entity::Complaint(c) => readers.extend(c.staff.iter().copied()),
+        Entity::Statement(s) => readers.extend(s.author),
+        Entity::Suggestion(s) => readers.extend(s.author),
+        Entity::Appraisal(a) => readers.extend(a.staff),
+    }
+    (readers, under, over)
+}
