@@ -1,13 +1,19 @@
 //! Commands and questions of the office: the server is one more author.
 
 use crate::error::{Error, Result};
-use crate::ledger::Ledger;
-use crate::storage::{Device, DeviceSync, SetAside, View};
-use onsite_core::document::Clash;
+use crate::gate::{self, Placed};
+use crate::ledger::draft::Draft;
+use crate::ledger::{Ledger, Session};
+use crate::storage::{AsideDecision, Audit, Batch, Device, DeviceSync, Idempotent, Query, SetAside, View};
+use onsite_core::document::{Change, Clash, Doc};
 use onsite_core::domain::{
-    Author, ChangeHash, Command, DeviceId, DocId, DocRef, Millis, StaffId, TenantId, WorkOrderId,
+    Author, ChangeHash, Command, DeviceId, DocId, DocRef, Kind, Millis, Moment, Rejection, Role, StaffId, Stamp,
+    TenantId, WorkOrderId, Write, decide,
 };
+use onsite_core::store::rescue;
+use onsite_core::sync::protocol::{Fate, Push};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What a command did.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -106,41 +112,140 @@ impl Ledger {
         command: &Command,
         key: Option<&str>,
     ) -> Result<Executed> {
-        let _ = (tenant, author, command, key);
-        Err(Error::Internal("seam".into()))
+        if let Some(key) = key
+            && let Some(answer) = self.storage().answered(tenant, key).await?
+        {
+            return Ok(serde_json::from_str(&answer)?);
+        }
+        let at = Stamp::exact(self.env().now());
+        match self.carry_out(tenant, author, std::slice::from_ref(command), at, key).await {
+            // The same command came twice at once: the other one's answer is ours.
+            Err(Error::Conflict { code: "command_repeated", .. }) => {
+                let answer = self.storage().answered(tenant, key.unwrap_or_default()).await?;
+                let answer = answer.ok_or_else(|| Error::Internal("a repeated command without an answer".into()))?;
+                Ok(serde_json::from_str(&answer)?)
+            }
+            other => other,
+        }
     }
 
     /// Several commands as one transaction: all or none (imports).
     pub async fn execute_all(&self, tenant: TenantId, author: &Author, commands: &[Command]) -> Result<Executed> {
-        let _ = (tenant, author, commands);
-        Err(Error::Internal("seam".into()))
+        self.carry_out(tenant, author, commands, Stamp::exact(self.env().now()), None).await
+    }
+
+    /// Commands as one transaction, at a moment given: for history taken over from elsewhere.
+    pub async fn execute_at(
+        &self,
+        tenant: TenantId,
+        author: &Author,
+        commands: &[Command],
+        at: Millis,
+    ) -> Result<Executed> {
+        self.carry_out(tenant, author, commands, Stamp::exact(at), None).await
+    }
+
+    async fn carry_out(
+        &self,
+        tenant: TenantId,
+        author: &Author,
+        commands: &[Command],
+        at: Stamp,
+        key: Option<&str>,
+    ) -> Result<Executed> {
+        let company = self.company(tenant).await?;
+        for _ in 0..50 {
+            let mut draft = Draft::new(self, tenant, company.epoch);
+            let mut docs = Vec::new();
+            for command in commands {
+                let env = self.env();
+                let decided = draft
+                    .reader
+                    .ask(|world| {
+                        let mut moment = Moment { now: at, new_id: &mut || env.new_id(), next_number: &mut || 0 };
+                        decide(command, author, &mut moment, world)
+                    })
+                    .await?;
+                for (doc, writes) in by_document(decided?) {
+                    draft.load(&[doc]).await?;
+                    let actor = draft.actor;
+                    draft.work(doc.id)?.write(actor, author.staff, at.device, &writes)?;
+                    draft.show(doc.id)?;
+                    if !docs.contains(&doc) {
+                        docs.push(doc);
+                    }
+                }
+            }
+            let mut batch = Batch::default();
+            if let Some(key) = key {
+                let answer = serde_json::to_string(&Executed { docs: docs.clone(), head: 0 })?;
+                batch.idempotent = Some(Idempotent { key: key.to_owned(), answer });
+            }
+            let batch = draft.batch(batch).await?;
+            if batch.docs.is_empty() && batch.idempotent.is_none() {
+                return Ok(Executed { docs, head: company.head });
+            }
+            match self.storage().commit(tenant, batch).await {
+                Ok(done) => {
+                    self.hub().poke(tenant, done.head, done.people);
+                    return Ok(Executed { docs, head: done.head });
+                }
+                Err(Error::Moved) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::Moved)
     }
 
     /// Work orders by stage, at most `limit` of each, by due time.
     pub async fn board(&self, tenant: TenantId, limit: usize) -> Result<Vec<(String, Vec<View>)>> {
-        let _ = (tenant, limit);
-        Err(Error::Internal("seam".into()))
+        let mut board = Vec::new();
+        for (status, _) in self.storage().counts(tenant, Kind::WorkOrder).await? {
+            let query = Query { kind: Some(Kind::WorkOrder), status: Some(status.clone()), limit, ..Query::default() };
+            board.push((status, self.storage().list(tenant, &query).await?));
+        }
+        Ok(board)
     }
 
     /// All devices with their accounts.
     pub async fn devices(&self, tenant: TenantId) -> Result<Vec<DeviceState>> {
-        let _ = tenant;
-        Err(Error::Internal("seam".into()))
+        let devices = self.storage().devices(tenant).await?;
+        Ok(devices.into_iter().map(|(device, sync)| DeviceState { device, sync }).collect())
     }
 
     /// Documents with clashes, at most `limit`.
     pub async fn clashes(&self, tenant: TenantId, limit: usize) -> Result<Vec<ClashItem>> {
-        let _ = (tenant, limit);
-        Err(Error::Internal("seam".into()))
+        let query = Query { clashes: true, limit, ..Query::default() };
+        let mut items = Vec::new();
+        for view in self.storage().list(tenant, &query).await? {
+            let clashes = self.document(tenant, view.summary.doc.id).await?.clashes();
+            items.push(ClashItem {
+                doc: view.summary.doc,
+                title: view.summary.title,
+                number: view.summary.number,
+                clashes,
+            });
+        }
+        Ok(items)
+    }
+
+    /// A document, loaded.
+    async fn document(&self, tenant: TenantId, doc: DocId) -> Result<Doc> {
+        let loaded = self.storage().load(tenant, &[doc]).await?.pop();
+        let loaded = loaded.ok_or_else(|| Error::NotFound(format!("document {doc}")))?;
+        Ok(Doc::load(loaded.row.kind, loaded.snapshot.as_deref(), &loaded.tail)?)
     }
 
     /// Refused changes nobody has decided, newest first.
     pub async fn aside(&self, tenant: TenantId, limit: usize) -> Result<Vec<SetAside>> {
-        let _ = (tenant, limit);
-        Err(Error::Internal("seam".into()))
+        self.storage().aside(tenant, true, limit).await
     }
 
     /// Decides about a refused change.
+    ///
+    /// # Errors
+    /// `NotFound`, `already_decided`; for `Accept`: `Refused` where the change
+    /// cannot be applied (it is malformed, or what it rests on is not in).
     pub async fn decide_aside(
         &self,
         tenant: TenantId,
@@ -149,19 +254,181 @@ impl Ledger {
         hash: ChangeHash,
         what: &AsideCommand,
     ) -> Result<()> {
-        let _ = (tenant, author, doc, hash, what);
-        Err(Error::Internal("seam".into()))
+        let company = self.company(tenant).await?;
+        let refused = self.storage().aside_of(tenant, &[doc]).await?.into_iter().find(|a| a.hash == hash);
+        let refused = refused.ok_or_else(|| Error::NotFound(format!("refused change {hash}")))?;
+        if refused.decided.is_some() {
+            return Err(Error::Conflict { code: "already_decided", detail: "somebody has decided about it".into() });
+        }
+        let (verdict, reason) = match what {
+            AsideCommand::Accept { reason } => ("accepted", reason),
+            AsideCommand::Dismiss { reason } => ("dismissed", reason),
+            AsideCommand::Amend { reason, command } => {
+                self.execute(tenant, author, command, None).await?;
+                ("amended", reason)
+            }
+        };
+        for _ in 0..50 {
+            let mut draft = Draft::new(self, tenant, company.epoch);
+            let now = draft.now;
+            if verdict == "accepted" {
+                let at = DocRef { kind: refused.kind, id: doc };
+                draft.load(&[at]).await?;
+                let change = gate::read(refused.body.clone()).map_err(|(_, _, why)| Error::Refused(why))?;
+                let device = refused.device;
+                let work = draft.work(doc)?;
+                match gate::place(&change, &work.doc, device, refused.staff, true) {
+                    Placed::Fits | Placed::Known => {}
+                    Placed::Refused(why) => return Err(Error::Refused(why)),
+                    Placed::Not(_) => {
+                        let detail = "what it rests on is not accepted, or its place is taken";
+                        return Err(Error::Refused(Rejection::new("cannot_apply", "", detail)));
+                    }
+                }
+                if !work.doc.has(hash) {
+                    let next = gate::trial(&work.doc, &change).map_err(Error::Refused)?;
+                    gate::prove(&next).map_err(Error::Refused)?;
+                    let actor = change.header.author().unwrap_or(draft.actor);
+                    let work = draft.work(doc)?;
+                    work.take(next, &change, device, actor);
+                    work.entity = work.doc.entity()?;
+                }
+            }
+            let decision = AsideDecision { verdict: verdict.into(), by: author.staff, at: now, reason: reason.clone() };
+            let audit = Audit {
+                at: now,
+                by: author.staff,
+                action: format!("set_aside.{verdict}"),
+                subject: format!("{doc}/{hash}"),
+                detail: serde_json::json!({ "reason": reason, "code": refused.code }),
+            };
+            let batch = Batch { decisions: vec![(doc, hash, decision)], audit: vec![audit], ..Batch::default() };
+            let batch = draft.batch(batch).await?;
+            match self.storage().commit(tenant, batch).await {
+                Ok(done) => {
+                    self.hub().poke(tenant, done.head, done.people);
+                    return Ok(());
+                }
+                Err(Error::Moved) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::Moved)
     }
 
     /// Everything that happened to a job and its visits, oldest first.
     pub async fn timeline(&self, tenant: TenantId, order: WorkOrderId) -> Result<Vec<TimelineItem>> {
-        let _ = (tenant, order);
-        Err(Error::Internal("seam".into()))
+        let mut items = Vec::new();
+        let mut docs = vec![DocId::from(order)];
+        docs.extend(self.storage().children(tenant, Kind::Visit, order.into()).await?);
+        for doc in docs {
+            let rows = self.storage().history(tenant, doc).await?;
+            let Some(kind) = rows.first().map(|r| r.kind) else { continue };
+            let mut past = Doc::new(kind);
+            let mut before = serde_json::to_value(past.entity()?)?;
+            for row in rows {
+                let change = Change::parse(row.body)?;
+                past.apply([&change.bytes])?;
+                let after = serde_json::to_value(past.entity()?)?;
+                let mut paths = Vec::new();
+                differ("", &before, &after, &mut paths);
+                before = after;
+                items.push(TimelineItem {
+                    at: change.header.at,
+                    received: row.received,
+                    doc: DocRef { kind, id: doc },
+                    by: change.header.by,
+                    device: row.device,
+                    paths,
+                    hash: change.header.hash,
+                });
+            }
+        }
+        items.sort_by_key(|i| (i.at, i.received));
+        Ok(items)
     }
 
     /// Takes a rescue file's changes in, as from their device.
+    ///
+    /// # Errors
+    /// `rescue_unreadable`; `NotFound` where the device is not of this company.
     pub async fn adopt(&self, tenant: TenantId, author: &Author, file: &[u8], passphrase: &str) -> Result<Adopted> {
-        let _ = (tenant, author, file, passphrase);
-        Err(Error::Internal("seam".into()))
+        if !author.is(Role::Admin) && !author.is(Role::ServiceManager) {
+            return Err(Error::Forbidden("taking in a rescue file".into()));
+        }
+        let rescue = rescue::open(file, passphrase)?;
+        let device = self.storage().device(tenant, rescue.device).await?;
+        let device = device.filter(|_| rescue.tenant == tenant);
+        let device = device.ok_or_else(|| Error::NotFound("the file's device is not of this company".into()))?;
+        let company = self.company(tenant).await?;
+        let roles = self.roles(tenant, device.staff).await?;
+        let session = Session { tenant, device: device.id, staff: device.staff, roles };
+        let pushes: Vec<Push> = rescue
+            .docs
+            .into_iter()
+            .map(|d| Push { doc: d.doc, kind: d.kind, changes: d.changes, sealed: None })
+            .collect();
+        let mut adopted = Adopted {
+            blobs: rescue.blobs.into_iter().map(|b| (b.name, b.media_type, b.bytes)).collect(),
+            ..Adopted::default()
+        };
+        for _ in 0..50 {
+            let mut judged = self.judge(&company, &session, &pushes, None).await?;
+            // The phone may be lost and revoked: what it had written before still counts.
+            judged.batch.device = None;
+            judged.batch.audit.push(Audit {
+                at: self.env().now(),
+                by: author.staff,
+                action: "rescue.adopt".into(),
+                subject: device.id.to_string(),
+                detail: serde_json::json!({ "documents": pushes.len(), "exported_at": rescue.exported_at }),
+            });
+            match self.storage().commit(tenant, judged.batch).await {
+                Ok(done) => {
+                    self.hub().poke(tenant, done.head, done.people);
+                    for verdict in judged.verdicts {
+                        match verdict.fate {
+                            Fate::Accepted => adopted.accepted += 1,
+                            _ => adopted.aside += 1,
+                        }
+                    }
+                    return Ok(adopted);
+                }
+                Err(Error::Moved) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::Moved)
+    }
+}
+
+/// A decision's writes, by document, in the order they first appear.
+fn by_document(writes: Vec<Write>) -> Vec<(DocRef, Vec<Write>)> {
+    let mut grouped: Vec<(DocRef, Vec<Write>)> = Vec::new();
+    for write in writes {
+        let doc = match &write {
+            Write::Put(id, entity) => DocRef { kind: entity.kind(), id: *id },
+            Write::Text { doc, .. } | Write::Choose { doc, .. } => *doc,
+        };
+        match grouped.iter_mut().find(|(d, _)| *d == doc) {
+            Some((_, list)) => list.push(write),
+            None => grouped.push((doc, vec![write])),
+        }
+    }
+    grouped
+}
+
+/// The leaves in which two contents differ.
+fn differ(path: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}/{key}") };
+                differ(&path, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), out);
+            }
+        }
+        (a, b) if a != b => out.push(path.to_owned()),
+        _ => {}
     }
 }

@@ -5,11 +5,11 @@ use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::storage::{Batch, CounterStep, DocWrite, EVERYBODY, Loaded, NewChange, View};
 use onsite_core::document::{Actor, Change, Doc};
-use onsite_core::domain::command::SERVER;
+const SERVER: StaffId = StaffId(uuid::Uuid::from_u128(0x0e51_7e00_0000_7000_8000_0000_0000_0003));
 use onsite_core::domain::summary::{self, Summary};
 use onsite_core::domain::{
     DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, VisitId, WorkOrder, WorldExt as _,
-    Write,
+    Write, Zone,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 const LONG_TAIL: usize = 24;
 
 /// One document of a draft.
-pub(super) struct Work {
-    pub(super) at: DocRef,
-    pub(super) doc: Doc,
-    pub(super) entity: Entity,
-    pub(super) added: Vec<NewChange>,
+pub(crate) struct Work {
+    pub(crate) at: DocRef,
+    pub(crate) doc: Doc,
+    pub(crate) entity: Entity,
+    pub(crate) added: Vec<NewChange>,
     expect: u64,
     rev: u64,
     tail: usize,
@@ -53,12 +53,12 @@ impl Work {
     }
 
     /// Whether the document was there before.
-    pub(super) fn stored(&self) -> bool {
+    pub(crate) fn stored(&self) -> bool {
         self.expect != 0
     }
 
     /// Takes over a copy of the document to which `change` was applied.
-    pub(super) fn take(&mut self, doc: Doc, change: &Change, device: DeviceId, actor: Actor) {
+    pub(crate) fn take(&mut self, doc: Doc, change: &Change, device: DeviceId, actor: Actor) {
         let mut deps = change.header.deps.clone();
         deps.sort_unstable();
         self.linear &= deps == self.doc.heads();
@@ -73,7 +73,7 @@ impl Work {
     }
 
     /// Writes as the server's own actor.
-    pub(super) fn write(&mut self, actor: Actor, by: StaffId, now: Millis, writes: &[Write]) -> Result<()> {
+    pub(crate) fn write(&mut self, actor: Actor, by: StaffId, now: Millis, writes: &[Write]) -> Result<()> {
         if let Some(change) = self.doc.write(actor, by, now, writes)? {
             self.added.push(NewChange {
                 hash: change.header.hash,
@@ -90,20 +90,20 @@ impl Work {
 }
 
 /// A commit in the making.
-pub(super) struct Draft<'a> {
+pub(crate) struct Draft<'a> {
     ledger: &'a Ledger,
-    pub(super) tenant: TenantId,
-    pub(super) now: Millis,
-    pub(super) reader: Reader<'a>,
-    pub(super) works: BTreeMap<DocId, Work>,
+    pub(crate) tenant: TenantId,
+    pub(crate) now: Millis,
+    pub(crate) reader: Reader<'a>,
+    pub(crate) works: BTreeMap<DocId, Work>,
     order: Vec<DocId>,
     counters: BTreeMap<String, (u64, u64)>,
     /// The server's actor in this epoch.
-    pub(super) actor: Actor,
+    pub(crate) actor: Actor,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(ledger: &'a Ledger, tenant: TenantId, epoch: u64) -> Self {
+    pub(crate) fn new(ledger: &'a Ledger, tenant: TenantId, epoch: u64) -> Self {
         Self {
             ledger,
             tenant,
@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Loads documents (new ones as their genesis).
-    pub(super) async fn load(&mut self, docs: &[DocRef]) -> Result<()> {
+    pub(crate) async fn load(&mut self, docs: &[DocRef]) -> Result<()> {
         let wanted: Vec<DocId> = docs.iter().map(|d| d.id).filter(|d| !self.works.contains_key(d)).collect();
         for loaded in self.ledger.storage().load(self.tenant, &wanted).await? {
             self.reader.know(&loaded.view)?;
@@ -134,12 +134,12 @@ impl<'a> Draft<'a> {
     }
 
     /// A loaded document.
-    pub(super) fn work(&mut self, doc: DocId) -> Result<&mut Work> {
+    pub(crate) fn work(&mut self, doc: DocId) -> Result<&mut Work> {
         self.works.get_mut(&doc).ok_or_else(|| Error::Internal("a document that was not loaded".into()))
     }
 
     /// Shows a document's new content to the rules.
-    pub(super) fn show(&mut self, doc: DocId) -> Result<()> {
+    pub(crate) fn show(&mut self, doc: DocId) -> Result<()> {
         let work = self.work(doc)?;
         let (at, entity) = (work.at, work.entity.clone());
         self.reader.put(at, entity);
@@ -147,7 +147,7 @@ impl<'a> Draft<'a> {
     }
 
     async fn number(&mut self, what: &str, prefix: &str) -> Result<String> {
-        let day = self.reader.ask(|w| w.settings().zone().day(self.now)).await?;
+        let day = self.reader.ask(|w| Zone { minutes: w.settings().utc_offset_minutes }.day(self.now)).await?;
         let name = format!("{what}/{}", day.year());
         let step = match self.counters.get_mut(&name) {
             Some(step) => step,
@@ -207,7 +207,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Everything to be committed together.
-    pub(super) async fn batch(mut self, mut batch: Batch) -> Result<Batch> {
+    pub(crate) async fn batch(mut self, mut batch: Batch) -> Result<Batch> {
         for doc in self.order.clone() {
             if self.works.get(&doc).is_some_and(|w| !w.added.is_empty()) {
                 self.show(doc)?;

@@ -1,6 +1,6 @@
 //! The ledger: takes what devices push, gives what they lack.
 
-mod draft;
+pub(crate) mod draft;
 mod hub;
 mod pull;
 mod push;
@@ -137,7 +137,10 @@ impl Ledger {
         if request.push.is_empty() {
             // An idle contact is worth a durable line once a while only.
             let news = before.as_ref().is_none_or(|b| {
-                b.account != sync.account || b.app != sync.app || b.own_upto != sync.own_upto || now.since(b.contact) > 20_000
+                b.account != sync.account
+                    || b.app != sync.app
+                    || b.own_upto != sync.own_upto
+                    || now.since(b.contact) > 20_000
             });
             if news {
                 self.storage.put_device_sync(tenant.id, sync.clone()).await?;

@@ -19,13 +19,13 @@ const READ: usize = 200;
 
 /// A cursor: `v1.epoch.number`, and where a page ended inside one number also `.document`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct At {
-    pub(super) epoch: u64,
-    pub(super) place: Place,
+pub(crate) struct At {
+    pub(crate) epoch: u64,
+    pub(crate) place: Place,
 }
 
 impl At {
-    pub(super) fn parse(cursor: &Cursor) -> Result<Self> {
+    pub(crate) fn parse(cursor: &Cursor) -> Result<Self> {
         let bad = || Error::bad("bad_cursor", "cursor", "the cursor is not one of this server's");
         let mut parts = cursor.0.split('.');
         let number = |part: Option<&str>| {
@@ -44,7 +44,7 @@ impl At {
         Ok(Self { epoch, place: Place { ver, doc } })
     }
 
-    pub(super) fn cursor(&self) -> Cursor {
+    pub(crate) fn cursor(&self) -> Cursor {
         let Place { ver, doc } = self.place;
         Cursor(match doc {
             None => format!("v1.{}.{ver}", self.epoch),
@@ -54,13 +54,13 @@ impl At {
 }
 
 /// Bytes an answer may still take.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     left: usize,
     spent: bool,
 }
 
 impl Budget {
-    pub(super) fn new(asked: u64) -> Self {
+    pub(crate) fn new(asked: u64) -> Self {
         let left = usize::try_from(asked).ok().filter(|n| *n > 0).unwrap_or(MAX_ANSWER).min(MAX_ANSWER);
         Self { left, spent: false }
     }
@@ -91,7 +91,7 @@ fn delivery(tenant: &Tenant, bodies: Bodies, keep: impl Fn(u64, onsite_core::dom
 impl Ledger {
     /// Fills an answer with what is new after `cursor`.
     #[expect(clippy::too_many_arguments, reason = "one caller; a struct would only rename them")]
-    pub(super) async fn pull(
+    pub(crate) async fn pull(
         &self,
         tenant: &Tenant,
         session: &Session,
@@ -173,12 +173,7 @@ impl Ledger {
                     budget.take(&delivery);
                     answer.docs.push(delivery);
                     if let Some(seen) = row.seen.as_ref().filter(|s| s.ver > start.ver || whole) {
-                        answer.seen.push(Seen {
-                            doc: row.doc,
-                            heads: seen.heads.clone(),
-                            at: seen.at,
-                            by: seen.by,
-                        });
+                        answer.seen.push(Seen { doc: row.doc, heads: seen.heads.clone(), at: seen.at, by: seen.by });
                     }
                 }
                 let end = done == total;
@@ -192,7 +187,7 @@ impl Ledger {
     }
 
     /// One step of comparing everything.
-    pub(super) async fn reconcile(
+    pub(crate) async fn reconcile(
         &self,
         tenant: &Tenant,
         session: &Session,
@@ -210,7 +205,8 @@ impl Ledger {
                 for doc in &held {
                     xor(&mut ours[usize::from(range(doc.doc))], doc_digest(doc.doc, &doc.heads));
                 }
-                let differ: Vec<u8> = (0..=255u8).filter(|r| ours[usize::from(*r)] != theirs[usize::from(*r)]).collect();
+                let differ: Vec<u8> =
+                    (0..=255u8).filter(|r| ours[usize::from(*r)] != theirs[usize::from(*r)]).collect();
                 answer.reconcile = Some(if differ.is_empty() {
                     ReconcileAnswer::Same
                 } else {

@@ -13,7 +13,7 @@ use onsite_core::sync::protocol::{Fate, Push, Sealed, Verdict};
 use std::collections::{HashMap, HashSet};
 
 /// Seals accepted heads with the company's secret.
-pub(super) fn seal(tenant: &Tenant, doc: DocId, heads: &[ChangeHash]) -> Vec<u8> {
+pub(crate) fn seal(tenant: &Tenant, doc: DocId, heads: &[ChangeHash]) -> Vec<u8> {
     sealing(tenant, doc, heads).map(|mac| mac.finalize().into_bytes().to_vec()).unwrap_or_default()
 }
 
@@ -49,14 +49,14 @@ fn covered(sealed: &Sealed, changes: &[Change]) -> HashSet<ChangeHash> {
 }
 
 /// A push judged: what to commit and what to answer.
-pub(super) struct Judged {
-    pub(super) batch: Batch,
-    pub(super) verdicts: Vec<Verdict>,
+pub(crate) struct Judged {
+    pub(crate) batch: Batch,
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
 impl Ledger {
     /// Judges a push against the ledger as it stands.
-    pub(super) async fn judge(
+    pub(crate) async fn judge(
         &self,
         tenant: &Tenant,
         session: &Session,
@@ -88,12 +88,7 @@ impl Ledger {
             };
             judge.push(push).await?;
         }
-        let batch = Batch {
-            device: Some(session.device),
-            aside,
-            device_sync: sync,
-            ..Batch::default()
-        };
+        let batch = Batch { device: Some(session.device), aside, device_sync: sync, ..Batch::default() };
         Ok(Judged { batch: draft.batch(batch).await?, verdicts })
     }
 }
@@ -117,8 +112,7 @@ impl Judge<'_, '_> {
 
     /// Sets a change aside, visibly: never dropped.
     fn set_aside(&mut self, hash: ChangeHash, body: Vec<u8>, why: Rejection, because_of: Option<ChangeHash>) {
-        let fate =
-            Fate::SetAside { code: why.code.clone(), field: why.field.clone(), detail: why.detail.clone() };
+        let fate = Fate::SetAside { code: why.code.clone(), field: why.field.clone(), detail: why.detail.clone() };
         self.refused.insert(hash, why.clone());
         self.say(hash, fate);
         self.aside.push(SetAside {
@@ -144,7 +138,12 @@ impl Judge<'_, '_> {
                     Ok(change) => (change.header.hash, change.bytes),
                     Err((hash, body, _)) => (hash, body),
                 };
-                self.set_aside(hash, body, Rejection::new("wrong_kind", "kind", "the document is of another kind"), None);
+                self.set_aside(
+                    hash,
+                    body,
+                    Rejection::new("wrong_kind", "kind", "the document is of another kind"),
+                    None,
+                );
             }
             return Ok(());
         }
@@ -225,9 +224,10 @@ impl Judge<'_, '_> {
         match gate::place(change, doc, self.session.device, self.session.staff, vouched) {
             Placed::Known => self.say(hash, Fate::Accepted),
             Placed::Not(Fate::NeedDeps(missing)) => {
-                let guilty = missing.iter().copied().find(|m| {
-                    self.refused.contains_key(m) || self.before.contains_key(&(self.at.id, *m))
-                });
+                let guilty = missing
+                    .iter()
+                    .copied()
+                    .find(|m| self.refused.contains_key(m) || self.before.contains_key(&(self.at.id, *m)));
                 match guilty {
                     Some(guilty) => {
                         let why = Rejection::new("depends_on_refused", "", "it rests on a change that was refused");
