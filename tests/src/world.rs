@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use onsite_core::domain::{Command, DocRef, Kind, Millis, Role, StaffId, VisitId, WorkOrder, WorkOrderId};
 use onsite_core::engine::{Client, Detail, Engine};
 use onsite_core::env::{Env, SystemEnv};
-use onsite_core::store::FolderBlobs;
+use onsite_core::store::blobs::FolderBlobs;
 use onsite_core::sync::session::SyncReport;
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener};
