@@ -13,7 +13,7 @@ use std::{
 
 /// Onsite 现场: offline-first after-sales field service.
 #[derive(Parser, Debug)]
-#[command(name = "onsite", version, about)]
+#[command(name = "onsite", version)]
 struct Cli {
     /// Configuration file; `onsite.toml` where it is there.
     #[arg(long, global = true, env = "ONSITE_CONFIG")]
@@ -337,7 +337,8 @@ pub fn start_log(config: &Config) {
         .filter
         .parse()
         .unwrap_or_else(|_| tracing_subscriber::filter::Targets::new().with_default(tracing::Level::INFO));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines = match config.log.format {
         crate::config::LogFormat::Text => lines.boxed(),
         crate::config::LogFormat::Json => lines.json().boxed(),

@@ -46,11 +46,7 @@ impl Engine {
     ///
     /// # Errors
     /// `TooNew`, `Damaged`, `Locked`, `DiskFull`; the file stays as it was.
-    pub fn open(
-        conn: rusqlite::Connection,
-        env: Box<dyn Env + Send>,
-        blobs: Box<dyn Blobs + Send>,
-    ) -> Result<Self> {
+    pub fn open(conn: rusqlite::Connection, env: Box<dyn Env + Send>, blobs: Box<dyn Blobs + Send>) -> Result<Self> {
         Ok(Self { device: Device::open(conn, env, blobs)? })
     }
 

@@ -183,7 +183,8 @@ impl<E: AsMut<Device> + Send + 'static> Client<E> {
     }
 
     async fn stream(&self) -> Result<()> {
-        let mut response = self.asked(Method::GET, "/v1/events", |r| r.header(header::ACCEPT, "text/event-stream")).await?;
+        let mut response =
+            self.asked(Method::GET, "/v1/events", |r| r.header(header::ACCEPT, "text/event-stream")).await?;
         let mut line = Vec::new();
         while let Some(bytes) = response.chunk().await.map_err(offline)? {
             for byte in bytes {
@@ -326,11 +327,13 @@ impl<E: AsMut<Device> + Send + 'static> Client<E> {
             // Another offset than we thought, or bytes hurt on the way: ask how far it is.
             Err(Error::Server { status: 409 | 460, .. }) => self.asked(Method::HEAD, upload, tus).await?,
             // It ended while we were away: begin anew.
-            Err(Error::NotFound(_)) => return Ok(Event::BlobFailed {
-                blob,
-                failure: Failure { code: "upload_gone".into(), status: 404, retry_after: None },
-                restart: true,
-            }),
+            Err(Error::NotFound(_)) => {
+                return Ok(Event::BlobFailed {
+                    blob,
+                    failure: Failure { code: "upload_gone".into(), status: 404, retry_after: None },
+                    restart: true,
+                });
+            }
             other => other?,
         };
         let sent = answer

@@ -806,3 +806,129 @@ async fn a_whole_server_in_this_process_starts_and_stops() {
     running.shutdown().await.unwrap();
     assert!(tokio::net::TcpStream::connect(addr).await.is_err());
 }
+
+// ---- the office at work ----
+
+#[tokio::test]
+async fn the_board_shows_and_prints_what_commands_made() {
+    let w = World::new().await;
+    let admin = w.office("admin", &[Role::Admin, Role::Clerk, Role::ServiceManager]).await;
+    let (who, _, _) = w.phone(1).await;
+    let cookie = w.cookie("admin").await;
+    let (customer, order) = (w.env.new_id(), w.env.new_id());
+    let cookie = cookie.as_str();
+    let run = async |command: Value| w.post("/api/commands", &[("cookie", cookie)], command).await;
+    let put = json!({ "do": "put_customer", "id": customer, "name": "<b>宏远</b>纸塑", "code": "C1", "project_completed": null, "call_interval_days": null });
+    run(put.clone()).await.good(200);
+    let open = json!({ "do": "open_work_order", "id": order, "customer": customer, "equipment": null, "work_type": "repair", "request": null,
+                       "follow_on_of": null, "service_description": "更换加热板", "arrival_deadline": null });
+    run(open).await.good(200);
+    run(json!({ "do": "assign", "id": order, "technicians": [who.staff], "reason": "" })).await.good(200);
+    // A refusal names its field.
+    let refused = run(json!({ "do": "cancel_work_order", "id": order, "reason": "" })).await;
+    assert_eq!((refused.status, refused.json()["field"].as_str()), (422, Some("reason")));
+
+    let page = w.call("GET", "/", &[("cookie", cookie)], "").await.good(200);
+    let page = String::from_utf8_lossy(&page.body).into_owned();
+    assert!(page.contains("恒达机械") && page.contains("更换加热板") && page.contains("张三"), "{page}");
+    assert!(!page.contains("<b>宏远"), "what people write is shown, not run");
+    let path = format!("/work-orders/{order}?lang=en");
+    assert!(
+        String::from_utf8_lossy(&w.call("GET", &path, &[("cookie", cookie)], "").await.good(200).body)
+            .contains("Timeline")
+    );
+    let form = w.call("GET", &format!("/print/dispatch/{order}"), &[("cookie", cookie)], "").await.good(200);
+    assert!(String::from_utf8_lossy(&form.body).contains("派遣单"));
+    w.call("GET", &format!("/print/visit/{order}"), &[("cookie", cookie)], "").await.problem(404, "not_found");
+    let list = w
+        .call("GET", "/api/work-orders?search=%E5%8A%A0%E7%83%AD&limit=5", &[("cookie", cookie)], "")
+        .await
+        .good(200)
+        .json();
+    assert_eq!(list["rows"].as_array().unwrap().len(), 1, "{list}");
+    let one = w.call("GET", &format!("/api/work-orders/{order}"), &[("cookie", cookie)], "").await.good(200).json();
+    assert_eq!(one["entity"]["customer"], json!(customer));
+    let devices = w.call("GET", "/api/devices", &[("cookie", cookie)], "").await.good(200).json();
+    assert!(devices[0]["device"].get("public_key").is_none() && devices[0]["device"]["name"] == "小米");
+    for path in ["/api/set-aside", "/api/clashes"] {
+        assert_eq!(w.call("GET", path, &[("cookie", cookie)], "").await.good(200).json(), json!([]));
+    }
+    w.call("GET", "/api/documents?kind=nonsense", &[("cookie", cookie)], "").await.problem(400, "bad_kind");
+    w.call("GET", "/api/documents?after=x", &[("cookie", cookie)], "").await.problem(400, "bad_after");
+    w.post(&format!("/api/documents/{order}/seen"), &[("cookie", cookie)], json!({})).await.good(204);
+    let _ = admin;
+}
+
+#[tokio::test]
+async fn a_command_with_a_key_is_done_once() {
+    let w = World::new().await;
+    w.office("admin", &[Role::Admin]).await;
+    let cookie = w.cookie("admin").await;
+    let id = w.env.new_id();
+    let command =
+        json!({ "do": "put_staff", "id": id, "name": "李四", "code": "", "phone": "", "roles": ["technician"] });
+    let headers = [("cookie", cookie.as_str()), ("idempotency-key", "k1")];
+    let first = w.post("/api/commands", &headers, command.clone()).await.good(200).json();
+    assert_eq!(w.post("/api/commands", &headers, command).await.good(200).json(), first);
+}
+
+#[tokio::test]
+async fn a_sync_message_is_answered_in_kind() {
+    let w = World::new().await;
+    let (_, _, token) = w.phone(1).await;
+    let headers = [("authorization", token.as_str()), ("content-type", "application/cbor")];
+    let body = minicbor_serde::to_vec(&SyncRequest { v: 1, clock: w.env.now(), ..Default::default() }).unwrap();
+    let answer = w.call("POST", "/v1/sync", &headers, body).await.good(200);
+    assert_eq!(answer.header("content-type"), "application/cbor");
+    let answer: onsite_core::sync::protocol::SyncAnswer = minicbor_serde::from_slice(&answer.body).unwrap();
+    assert_eq!(answer.v, 1);
+    assert!(answer.cursor.0.starts_with("v1."), "{:?}", answer.cursor);
+    assert!(answer.docs.iter().any(|d| d.kind == Kind::Staff), "the staff goes to every phone");
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_and_a_restore_starts_a_new_epoch() {
+    let w = World::new().await;
+    let (_, _, token) = w.phone(1).await;
+    let photo = vec![3u8; 5000];
+    let at = w.begin(&token, photo.len(), &sha(&photo)).await.good(201).header("location").to_owned();
+    w.patch(&token, &at, 0, photo.clone()).await.good(204);
+    let to = w._dir.path().join("copy");
+    let made = crate::keep::backup(&w.app.config, &w.app.ledger, &to).await.unwrap();
+    assert_eq!((made.blobs, made.companies.len()), (Some(1), 1));
+    let again = crate::keep::backup(&w.app.config, &w.app.ledger, &to).await.unwrap_err();
+    assert_eq!(again.code(), "exists");
+    let before = w.app.ledger.storage().tenant(w.tenant).await.unwrap().unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = config(elsewhere.path());
+    crate::keep::restore(&target, &to, false).await.unwrap();
+    assert_eq!(crate::keep::restore(&target, &to, false).await.unwrap_err().code(), "exists");
+    crate::keep::restore(&target, &to, true).await.unwrap();
+    let ledger = crate::open(&target).await.unwrap();
+    let after = ledger.storage().tenant(w.tenant).await.unwrap().unwrap();
+    assert!(after.epoch != before.epoch && after.head == before.head && after.secret == before.secret);
+    let app = App::new(target.clone(), ledger).unwrap();
+    let hash: onsite_core::domain::Sha256 = sha(&photo).parse().unwrap();
+    let body = app.blobs.read(w.tenant, hash, 0..5000).await.unwrap();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), photo);
+
+    // A backup that was hurt is refused, and what is there stays.
+    let database = to.join("onsite.sqlite");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&database, bytes).unwrap();
+    assert_eq!(crate::keep::restore(&target, &to, true).await.unwrap_err().code(), "database_damaged");
+    assert!(crate::open(&target).await.is_ok());
+    assert_eq!(crate::keep::restore(&target, elsewhere.path(), true).await.unwrap_err().code(), "bad_backup");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    std::fs::create_dir_all(&config.data).unwrap();
+    std::fs::write(config.database_path(), [7u8; 8192]).unwrap();
+    assert_eq!(crate::open(&config).await.unwrap_err().code(), "database_damaged");
+}
