@@ -118,6 +118,10 @@ pub enum Command {
     Settle { id: WorkOrderId, contradiction: String, reason: String },
 
     // ---- visit 现场服务 ----
+    /// Opens the planned visit of a work order's current round
+    /// ([`VisitId::of_dispatch`]) and gives it a provisional number. Comes
+    /// before every other command on that visit; does nothing the second time.
+    OpenVisit { work_order: WorkOrderId },
     /// Opens an unplanned visit for one's own request.
     OpenUnplannedVisit { request: RequestId },
     /// Records what happened. `at` is when; now where absent.
@@ -253,7 +257,20 @@ pub struct Author {
     pub device_code: Option<String>,
 }
 
+/// The server as a person: who writes final numbers. Never a member of staff.
+pub const SERVER: StaffId = StaffId(Uuid::from_u128(0x0e51_7e00_0000_7000_8000_0000_0000_0003));
+
 impl Author {
+    /// The server itself: holds no role, so it decides no command, but may
+    /// write what only the server writes (final numbers). For an import, add
+    /// the role it acts in: `Author { roles: [Role::Clerk].into(), ..Author::server() }`.
+    pub fn server() -> Self {
+        Self { staff: SERVER, roles: BTreeSet::new(), device_code: None }
+    }
+    /// Whether this is the server itself.
+    pub fn is_server(&self) -> bool {
+        self.staff == SERVER
+    }
     /// Whether they hold the role.
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role)

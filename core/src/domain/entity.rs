@@ -588,8 +588,10 @@ pub struct WorkOrder {
     pub arrival_deadline: Option<Millis>,
     /// When the job is planned to begin.
     pub planned_start: Option<Millis>,
-    /// Which dispatch of this work order is current; each has its own visit.
+    /// Which dispatch of this work order is current, from 1; each has its own visit.
     pub round: u32,
+    /// Why each round after the first was needed.
+    pub redispatched: BTreeMap<ItemId, Atomic<Reasoned>>,
     /// 财务: the advance was paid.
     pub advance_paid: Option<Atomic<Mark>>,
     /// 财务: money booked, in from the customer or back from the technician.
@@ -606,6 +608,26 @@ pub struct WorkOrder {
     pub returned_machine: BTreeMap<ReturnStep, Atomic<Mark>>,
     /// Facts that contradicted each other and were settled, by a key naming them.
     pub settled: BTreeMap<String, Atomic<Reasoned>>,
+}
+
+impl WorkOrder {
+    /// Whoever is assigned now: the leading technician first.
+    pub fn crew(&self) -> Vec<StaffId> {
+        let mut crew: Vec<_> = self.assignments.iter().filter(|(_, a)| a.ended.is_none()).collect();
+        crew.sort_by_key(|(id, a)| (!a.lead, **id));
+        let mut out = Vec::new();
+        for staff in crew.into_iter().filter_map(|(_, a)| a.technician) {
+            if !out.contains(&staff) {
+                out.push(staff);
+            }
+        }
+        out
+    }
+
+    /// Whether `staff` is or ever was assigned.
+    pub fn ever_assigned(&self, staff: StaffId) -> bool {
+        self.assignments.values().any(|a| a.technician == Some(staff))
+    }
 }
 
 /// Form 1: the dispatch order 售后人员派遣单.

@@ -13,12 +13,14 @@ pub mod id;
 pub mod rules;
 pub mod stage;
 pub mod summary;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod value;
 
-pub use command::{Author, Command, Moment, Rejection, World, WorldExt, Write};
+pub use command::{Author, Command, Moment, Rejection, SERVER, World, WorldExt, Write};
 pub use entity::*;
 pub use id::*;
-pub use rules::decide;
+pub use rules::{decide, roles_for};
 pub use time::{Date, Millis, Quarter, Stamp, Zone};
 pub use value::{Atomic, ChangeHash, Count, Fen, Flags, Sha256, Text};

@@ -1,6 +1,10 @@
 //! Commands decided: `decide` and the rules it asks.
 
+mod roles;
+
 use super::{Author, Command, Moment, Rejection, World, Write};
+
+pub use roles::roles_for;
 
 /// Decides a command: what is to be written, or why not. Reads the world, changes nothing.
 pub fn decide(
