@@ -18,7 +18,7 @@ pub(crate) mod testing;
 pub mod time;
 pub mod value;
 
-pub use command::{Author, Command, Moment, Rejection, SERVER, World, WorldExt, Write};
+pub use command::{Author, Command, DispatchPatch, Moment, Rejection, SERVER, SettingsPatch, World, WorldExt, Write};
 pub use entity::*;
 pub use id::*;
 pub use rules::{decide, roles_for};
