@@ -195,6 +195,7 @@ fn filled(kind: Kind) -> Entity {
             arrival_deadline: Some(AT),
             planned_start: Some(AT),
             round: 2,
+            redispatched: one(reasoned("客户不在")),
             advance_paid: Some(Atomic(mark())),
             bookings: one(Atomic(Booking {
                 mark: mark(),

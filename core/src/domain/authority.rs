@@ -210,7 +210,7 @@ fn visit(id: VisitId, before: &Visit, after: &Visit, by: &Author, world: &dyn Wo
                 return no("not_assigned", "work_order", "no such work order");
             };
             need(after.round <= order.round, "wrong_visit_id", "round", "there was no such round")?;
-            Box::new(move |staff| order.ever_assigned(staff))
+            Box::new(move |staff| order.ever_assigned().contains(&staff))
         }
         (None, Some(request_id)) => {
             let of = after.round == 0 && id == VisitId::of_request(request_id);
@@ -251,6 +251,8 @@ fn visit(id: VisitId, before: &Visit, after: &Visit, by: &Author, world: &dyn Wo
         let new = line.mark.as_ref();
         named("checks", old.map(|m| m.by), new.map(|m| m.by), old != new)?;
     }
+    let (old, new) = (&before.outcome_given, &after.outcome_given);
+    named("outcome_given", old.as_ref().map(|x| x.by), new.as_ref().map(|x| x.by), old != new)?;
     let (old, new) = (&before.acceptance, &after.acceptance);
     named("acceptance", old.as_ref().map(|x| x.mark.by), new.as_ref().map(|x| x.mark.by), old != new)?;
     let (old, new) = (&before.signature, &after.signature);

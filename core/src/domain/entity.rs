@@ -610,26 +610,6 @@ pub struct WorkOrder {
     pub settled: BTreeMap<String, Atomic<Reasoned>>,
 }
 
-impl WorkOrder {
-    /// Whoever is assigned now: the leading technician first.
-    pub fn crew(&self) -> Vec<StaffId> {
-        let mut crew: Vec<_> = self.assignments.iter().filter(|(_, a)| a.ended.is_none()).collect();
-        crew.sort_by_key(|(id, a)| (!a.lead, **id));
-        let mut out = Vec::new();
-        for staff in crew.into_iter().filter_map(|(_, a)| a.technician) {
-            if !out.contains(&staff) {
-                out.push(staff);
-            }
-        }
-        out
-    }
-
-    /// Whether `staff` is or ever was assigned.
-    pub fn ever_assigned(&self, staff: StaffId) -> bool {
-        self.assignments.values().any(|a| a.technician == Some(staff))
-    }
-}
-
 /// Form 1: the dispatch order 售后人员派遣单.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -79,7 +79,7 @@ pub fn dispatch_content(order: &WorkOrder) -> Sha256 {
         contact_name: &d.contact_name,
         contact_phone: &d.contact_phone,
         service_address: &d.service_address,
-        technicians: order.crew(),
+        technicians: order.current_technicians(),
         expected_stay_minutes: d.expected_stay_minutes,
         work_type: order.work_type,
         service_description: &d.service_description,

@@ -2,12 +2,11 @@
 
 use super::{Case, Check, Decided, again, check, create, edit, no, office};
 use crate::domain::forms_content::{SignoffState, dispatch_content, signoff_state};
-use crate::domain::stage::stage;
+use crate::domain::stage::{job_visits, stage};
 use crate::domain::{
     Assignment, Atomic, Booking, Command, Count, Customer, DispatchPatch, Entitlement, EntitlementOverride, Feedback,
     Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Request, RequestId, RequiredItem, ReturnStep, Role, Sha256,
-    Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId, WorkType, World, WorldExt as _,
-    Zone,
+    Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId, WorkType, WorldExt as _, Zone,
 };
 
 /// The role that signs in a place of form 1.
@@ -71,17 +70,6 @@ fn unclosed(c: &Case<'_, '_>, id: WorkOrderId) -> Check<WorkOrder> {
 fn active(c: &Case<'_, '_>, id: WorkOrderId) -> Check<WorkOrder> {
     let order = unclosed(c, id)?;
     if order.cancelled.is_some() { no("cancelled", "id", "this work order is cancelled") } else { Ok(order) }
-}
-
-/// The visits of a work order, with the unplanned one of its request.
-fn all_visits(world: &dyn World, id: WorkOrderId, order: &WorkOrder) -> Vec<(VisitId, Visit)> {
-    let mut visits = world.visits(id);
-    if let Some(unplanned) = order.request.map(VisitId::of_request) {
-        if let Some(visit) = world.get::<Visit>(unplanned).filter(|_| visits.iter().all(|(id, _)| *id != unplanned)) {
-            visits.push((unplanned, visit));
-        }
-    }
-    visits
 }
 
 /// The visit whose result stands for the job: that of the current round, or
@@ -293,7 +281,7 @@ fn issue(c: &mut Case<'_, '_>, id: WorkOrderId) -> Decided {
     if before.dispatch.issued.is_some() {
         return Ok(Vec::new());
     }
-    if before.crew().is_empty() {
+    if before.current_technicians().is_empty() {
         return no("no_technician", "assignments", "nobody is assigned");
     }
     if before.dispatch.service_description.trim().is_empty() {
@@ -422,7 +410,7 @@ fn book(
     let booking =
         Booking { mark: c.mark(), receipt, amount: check::amount("amount", amount)?, what: check::name("what", what)? };
     if let Some(receipt) = receipt {
-        if !all_visits(c.world, id, &before).iter().any(|(_, v)| v.receipts.contains_key(&receipt)) {
+        if !job_visits(id, &before, c.world).iter().any(|(_, v)| v.receipts.contains_key(&receipt)) {
             return no("not_found", "receipt", "no visit has this receipt");
         }
     }
@@ -442,7 +430,7 @@ fn cancel(c: &mut Case<'_, '_>, id: WorkOrderId, reason: &str) -> Decided {
     if let Some(old) = &before.cancelled {
         return if old.reason == why.reason { Ok(Vec::new()) } else { no("cancelled", "id", "already cancelled") };
     }
-    if decisive(&before, &all_visits(c.world, id, &before)).is_some_and(|v| v.outcome == Some(Outcome::Completed)) {
+    if decisive(&before, &job_visits(id, &before, c.world)).is_some_and(|v| v.outcome == Some(Outcome::Completed)) {
         return no("already_completed", "id", "the service was completed");
     }
     let mut after = before.clone();
@@ -459,7 +447,7 @@ fn move_machine(c: &mut Case<'_, '_>, id: WorkOrderId, step: ReturnStep) -> Deci
     let returns = |v: &Visit| {
         matches!(v.incomplete_reason, Some(IncompleteReason::ReturnForRepair | IncompleteReason::ReplaceEquipment))
     };
-    if !all_visits(c.world, id, &before).iter().any(|(_, v)| returns(v)) {
+    if !job_visits(id, &before, c.world).iter().any(|(_, v)| returns(v)) {
         return no("nothing_returned", "step", "no visit ended with a return or a replacement");
     }
     let needed = match step {
@@ -500,7 +488,7 @@ fn followed_up(c: &Case<'_, '_>, id: WorkOrderId, order: &WorkOrder) -> bool {
         .filter(|(_, w)| w.follow_on_of == Some(id))
         .collect();
     let through = |(id, w): &(WorkOrderId, WorkOrder)| {
-        let done = || decisive(w, &all_visits(c.world, *id, w)).is_some_and(|v| v.outcome == Some(Outcome::Completed));
+        let done = || decisive(w, &job_visits(*id, w, c.world)).is_some_and(|v| v.outcome == Some(Outcome::Completed));
         w.closed.is_some() || w.cancelled.is_some() || done()
     };
     !follow_ons.is_empty() && follow_ons.iter().all(through)
@@ -511,7 +499,7 @@ fn close(c: &mut Case<'_, '_>, id: WorkOrderId) -> Decided {
     if before.closed.is_some() {
         return Ok(Vec::new());
     }
-    let visits = all_visits(c.world, id, &before);
+    let visits = job_visits(id, &before, c.world);
     if let Some(open) = contradictions(c, &before, &visits).first() {
         return no("contradiction", "settled", format!("to be settled first: {open}"));
     }
@@ -580,7 +568,7 @@ fn settle(c: &mut Case<'_, '_>, id: WorkOrderId, key: &str, reason: &str) -> Dec
             no("already_settled", "contradiction", "already settled")
         };
     }
-    if !contradictions(c, &before, &all_visits(c.world, id, &before)).iter().any(|k| k == key) {
+    if !contradictions(c, &before, &job_visits(id, &before, c.world)).iter().any(|k| k == key) {
         return no("not_found", "contradiction", "nothing contradicts under this key");
     }
     let mut after = before.clone();

@@ -61,7 +61,7 @@ pub(super) fn decide(command: &Command, c: &mut Case<'_, '_>) -> Decided {
             None => no("not_found", "id", "no such photo"),
         }),
         Command::SetOutcome { visit, outcome, incomplete_reason, remarks } => {
-            on(c, *visit, |_, v| set_outcome(v, *outcome, *incomplete_reason, remarks))
+            on(c, *visit, |c, v| set_outcome(c, v, *outcome, *incomplete_reason, remarks))
         }
         Command::Accept { visit, accepted, remark } => on(c, *visit, |c, v| {
             let remark = check::note("remark", remark)?;
@@ -134,7 +134,7 @@ fn total(added: bool, sum: crate::domain::Fen) -> Check<()> {
 /// reassigning, cancelling nor closing refuses the work of one who was there.
 pub(super) fn own(c: &Case<'_, '_>, visit: &Visit, field: &str) -> Check<()> {
     let assigned = match (visit.work_order, visit.request) {
-        (Some(order), _) => c.world.get::<WorkOrder>(order).is_some_and(|w| w.ever_assigned(c.by.staff)),
+        (Some(order), _) => c.world.get::<WorkOrder>(order).is_some_and(|w| w.ever_assigned().contains(&c.by.staff)),
         (None, Some(request)) => c.world.get::<Request>(request).is_some_and(|r| r.author == Some(c.by.staff)),
         (None, None) => false,
     };
@@ -156,7 +156,7 @@ fn on<'a, 'm>(
 
 fn open(c: &mut Case<'_, '_>, work_order: WorkOrderId) -> Decided {
     let order: WorkOrder = c.get("work_order", work_order)?;
-    if !order.ever_assigned(c.by.staff) {
+    if !order.ever_assigned().contains(&c.by.staff) {
         return no("not_assigned", "work_order", "you were never assigned to this job");
     }
     let id = VisitId::of_dispatch(work_order, order.round);
@@ -336,7 +336,13 @@ fn add_photo(c: &mut Case<'_, '_>, doc: DocRef, id: ItemId, mut photo: Photo) ->
     })
 }
 
-fn set_outcome(v: &mut Visit, outcome: Outcome, why: Option<IncompleteReason>, remarks: &str) -> Check<()> {
+fn set_outcome(
+    c: &Case<'_, '_>,
+    v: &mut Visit,
+    outcome: Outcome,
+    why: Option<IncompleteReason>,
+    remarks: &str,
+) -> Check<()> {
     let remarks = check::text("remarks", remarks)?;
     match (outcome, why) {
         (Outcome::Completed, Some(_)) => return no("not_allowed", "incomplete_reason", "a completed service has none"),
@@ -348,7 +354,10 @@ fn set_outcome(v: &mut Visit, outcome: Outcome, why: Option<IncompleteReason>, r
         }
         _ => {}
     }
-    (v.outcome, v.incomplete_reason) = (Some(outcome), why);
+    if (v.outcome, v.incomplete_reason) != (Some(outcome), why) {
+        (v.outcome, v.incomplete_reason) = (Some(outcome), why);
+        v.outcome_given = Some(Atomic(c.mark()));
+    }
     // Told again, the remarks are there already.
     if !remarks.is_empty() && !v.remarks.contains(&remarks) {
         let joined = if v.remarks.is_empty() { remarks } else { format!("{}\n{remarks}", v.remarks.0) };
