@@ -427,21 +427,13 @@ pub fn requeue(tx: &Transaction<'_>, name: Sha256, at: Millis) -> Result<bool> {
     Ok(here > 0)
 }
 
-/// Blobs referred to that are only on the server, those of open jobs first.
+/// Blobs that are only on the server, newest first. What the next jobs need is
+/// in [`super::views::ready_to_leave`].
 ///
 /// # Errors
 /// The database's.
 pub fn to_fetch(conn: &Connection, limit: usize) -> Result<Vec<BlobRow>> {
-    rows(
-        conn,
-        &format!(
-            "SELECT {ROW} FROM blob JOIN (
-               SELECT name, max(coalesce(open, 0)) AS open, max(coalesce(doc.due, 0)) AS due FROM blob_ref
-               JOIN doc ON id = blob_ref.doc LEFT JOIN person ON person.doc = no
-             GROUP BY name) USING (name) WHERE state = 2 LIMIT ?1"
-        ),
-        [limit],
-    )
+    rows(conn, &format!("SELECT {ROW} FROM blob WHERE state = 2 ORDER BY added_at DESC LIMIT ?1"), [limit])
 }
 
 /// Frees space: acknowledged blobs, those nobody refers to and the oldest

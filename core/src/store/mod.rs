@@ -65,12 +65,13 @@ impl Store {
         if found == "ok" { Ok(()) } else { Err(Error::Damaged(found)) }
     }
 
-    /// Refreshes the query planner's figures and empties the write-ahead log:
-    /// when the app goes to the background.
+    /// Brings the search index and the query planner's figures up to date and
+    /// empties the write-ahead log: when the app goes to the background.
     ///
     /// # Errors
     /// The database's.
     pub fn tidy(&mut self) -> Result<()> {
+        self.commit(views::index)?;
         self.conn.execute_batch("PRAGMA optimize")?;
         self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())

@@ -111,8 +111,8 @@ pub fn next_batch(conn: &Connection, max_bytes: usize, max_changes: usize) -> Re
     let (mut bytes, mut changes) = (0_usize, 0_usize);
     // What failed again and again goes last, so that it blocks nothing.
     for sql in [
-        "SELECT doc FROM change WHERE lane IS NOT NULL AND attempts < 3 ORDER BY lane, n",
-        "SELECT doc FROM change WHERE lane IS NOT NULL AND attempts >= 3 ORDER BY lane, n",
+        "SELECT doc FROM change INDEXED BY outbox WHERE lane IS NOT NULL AND attempts < 3 ORDER BY lane, n",
+        "SELECT doc FROM change INDEXED BY outbox WHERE lane IS NOT NULL AND attempts >= 3 ORDER BY lane, n",
     ] {
         let mut statement = conn.prepare_cached(sql)?;
         let mut rows = statement.query([])?;
@@ -306,7 +306,7 @@ pub fn settle_refused(tx: &Transaction<'_>, id: i64) -> Result<()> {
 /// The database's.
 pub fn account(conn: &Connection) -> Result<Account> {
     let (changes, oldest): (u64, Option<i64>) = conn
-        .prepare_cached("SELECT count(*), min(queued_at) FROM change WHERE lane IS NOT NULL")?
+        .prepare_cached("SELECT count(*), min(queued_at) FROM change INDEXED BY outbox WHERE lane IS NOT NULL")?
         .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
     let (blobs, blob_bytes, oldest_blob): (u64, u64, Option<i64>) = conn
         .prepare_cached(
@@ -359,7 +359,7 @@ pub struct Item {
 /// The database's.
 pub fn items(conn: &Connection, limit: usize) -> Result<Vec<Item>> {
     let sql = "SELECT id, kind, hash, length(body), lane, queued_at, attempts, last_error
-        FROM change JOIN doc ON doc.no = change.doc WHERE lane IS NOT NULL ORDER BY attempts >= 3, lane, n LIMIT ?1";
+        FROM change INDEXED BY outbox CROSS JOIN doc ON doc.no = change.doc WHERE lane IS NOT NULL ORDER BY attempts >= 3, lane, n LIMIT ?1";
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| {
         let lane = match r.get::<_, u8>(4)? {

@@ -549,7 +549,8 @@ fn search_finds_chinese_words_of_one_and_two_characters() {
         "QH-2023-0100 李四 三张凳子 真空泵",
         "AND OR NOT NEAR 操作符 \"引号\"",
     ];
-    let store = searchable(&texts);
+    let (store, mut indexed) = (searchable(&texts), searchable(&texts));
+    indexed.tidy().unwrap();
     let cases: &[(&str, &[usize])] = &[
         ("张三", &[0, 1]),
         ("张三丰", &[1]),
@@ -582,11 +583,13 @@ fn search_finds_chinese_words_of_one_and_two_characters() {
         ("😀", &[]),
     ];
     for (query, expected) in cases {
-        let found = views::search(store.read(), query, None).unwrap();
-        let mut found: Vec<_> =
-            found.lines.iter().map(|l| texts.iter().position(|t| **t == l.summary.title).unwrap()).collect();
-        found.sort_unstable();
-        assert_eq!(&found, expected, "{query:?}");
+        for store in [&store, &indexed] {
+            let found = views::search(store.read(), query, None).unwrap();
+            let mut found: Vec<_> =
+                found.lines.iter().map(|l| texts.iter().position(|t| **t == l.summary.title).unwrap()).collect();
+            found.sort_unstable();
+            assert_eq!(&found, expected, "{query:?}");
+        }
     }
 }
 
@@ -595,9 +598,15 @@ fn search_follows_edits_and_pages() {
     let mut store = memory();
     let id = visit_ref(1);
     edit_here(&mut store, id, "旧词");
+    store.tidy().unwrap();
+    assert_eq!(views::search(store.read(), "旧", None).unwrap().lines.len(), 1);
     edit_here(&mut store, id, "新词");
     assert!(views::search(store.read(), "旧", None).unwrap().lines.is_empty());
     assert_eq!(views::search(store.read(), "新", None).unwrap().lines[0].delivery, Delivery::OnThisPhone);
+
+    store.tidy().unwrap();
+    assert!(views::search(store.read(), "旧", None).unwrap().lines.is_empty());
+    assert_eq!(views::search(store.read(), "新", None).unwrap().lines.len(), 1);
 
     let texts: Vec<String> = (0..120).map(|n| format!("泵 {n}")).collect();
     let store = searchable(&texts.iter().map(String::as_str).collect::<Vec<_>>());

@@ -4,7 +4,6 @@ use crate::domain::summary::Summary;
 use crate::domain::{DocId, DocRef, Entity, Kind, Millis, SETTINGS, StaffId, World};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
-use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,15 +14,18 @@ use super::{chunks, kind, meta, uuid_at};
 /// Lines of a page.
 pub const PAGE: usize = 50;
 
-/// Documents a search leads to at most.
+/// Documents a search leads to at most: the newest.
 const MOST_FOUND: usize = 1_000;
+/// Documents whose words wait to be indexed at most; fewer than [`PAGE`].
+const MOST_FRESH: usize = 32;
 /// Words of a search that are looked at.
 const MOST_WORDS: usize = 12;
 /// Estimate of a document's size on the wire.
 const DOCUMENT_BYTES: u64 = 4_096;
 /// Stored where there is no due time: it comes first in order, last in lists.
 const NEVER: i64 = i64::MIN;
-/// The columns [`line`] reads.
+/// The columns [`line`] reads. Where they are joined to a few rows, CROSS JOIN
+/// keeps the planner from scanning all documents for them.
 const LINE: &str =
     "id, doc.kind, parent, number, title, subtitle, status, doc.due, people, flags, waiting, sent, refused, own, seen";
 
@@ -73,7 +75,7 @@ pub struct Counted {
 pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<()> {
     let doc = summary.doc;
     let old = tx
-        .prepare_cached("SELECT no, status, due, parent, people, words FROM doc WHERE id = ?1 AND kind = ?2")?
+        .prepare_cached("SELECT no, status, due, parent, people, search FROM doc WHERE id = ?1 AND kind = ?2")?
         .query_row(params![doc.id.as_bytes(), doc.kind.number()], Indexed::read)
         .optional()?
         .ok_or_else(|| chunks::not_held(doc.id))?;
@@ -83,9 +85,9 @@ pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<(
         due: summary.due.map_or(NEVER, |d| d.0),
         parent: summary.parent.map(|p| *p.as_bytes()),
         people: summary.people.iter().flat_map(|p| *p.as_bytes()).collect(),
-        words: words_hash(&summary.search),
+        search: spaced(&summary.search),
     };
-    tx.prepare_cached("UPDATE doc SET number = ?2, title = ?3, subtitle = ?4, people = ?5, flags = ?6, entity = ?7, words = ?8 WHERE no = ?1")?
+    tx.prepare_cached("UPDATE doc SET number = ?2, title = ?3, subtitle = ?4, people = ?5, flags = ?6, entity = ?7, search = ?8 WHERE no = ?1")?
         .execute(params![
             old.no,
             summary.number,
@@ -94,7 +96,7 @@ pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<(
             new.people,
             flags_out(&summary.flags),
             encode(entity)?,
-            new.words,
+            new.search,
         ])?;
     // Each index is touched only where its columns changed: it is a page to write and sync.
     if (new.due, &new.status) != (old.due, &old.status) {
@@ -108,13 +110,12 @@ pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<(
         old.unlist(tx, doc.kind)?;
         new.list(tx, doc.kind)?;
     }
-    if new.words != old.words {
-        if old.words != 0 {
-            tx.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([old.no])?;
-        }
-        if new.words != 0 {
-            tx.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?
-                .execute(params![old.no, spaced(&summary.search)])?;
+    if new.search != old.search
+        && tx.prepare_cached("INSERT OR IGNORE INTO fresh (doc) VALUES (?1)")?.execute([old.no])? > 0
+    {
+        let fresh: usize = tx.prepare_cached("SELECT count(*) FROM fresh")?.query_row([], |r| r.get(0))?;
+        if fresh > MOST_FRESH {
+            index(tx)?;
         }
     }
     blobs::refer(tx, doc.id, entity)
@@ -154,11 +155,11 @@ pub fn show(conn: &Connection, doc: DocId) -> Result<Shown> {
 /// The database's.
 pub fn today(conn: &Connection, person: StaffId, from: Millis, to: Millis) -> Result<Vec<Line>> {
     let sql = format!(
-        "SELECT {LINE} FROM doc JOIN (
+        "SELECT {LINE} FROM (
            SELECT doc, due AS at FROM person WHERE staff = ?1 AND kind = ?2 AND open = 1 AND due < ?4
            UNION ALL
            SELECT doc, due FROM person WHERE staff = ?1 AND kind = ?2 AND open = 0 AND due >= ?3 AND due < ?4
-         ) ON no = doc ORDER BY at = {NEVER}, at, no"
+         ) AS mine CROSS JOIN doc ON no = mine.doc ORDER BY at = {NEVER}, at, no"
     );
     let mut out = Vec::new();
     for kind in [Kind::WorkOrder, Kind::Request] {
@@ -210,15 +211,44 @@ pub fn search(conn: &Connection, query: &str, after: Option<&str>) -> Result<Pag
         mark.strip_prefix("s1.").and_then(|n| n.parse().ok()).filter(|n| *n <= MOST_FOUND).ok_or_else(|| bad_mark(mark))
     })?;
     let Some(expression) = expression(query) else { return Ok(Page::default()) };
-    let sql = format!(
-        "SELECT {LINE} FROM (SELECT rowid AS found, rank AS r FROM words WHERE words MATCH ?1 ORDER BY rank, rowid DESC LIMIT ?2 OFFSET ?3)
-         JOIN doc ON no = found ORDER BY r, no DESC"
-    );
     let mut out = Vec::new();
-    lines(conn, &sql, params![expression, PAGE + 1, skip], &mut out)?;
-    let next = (out.len() > PAGE && skip + PAGE <= MOST_FOUND).then(|| format!("s1.{}", skip + PAGE));
+    if skip == 0 && conn.prepare_cached("SELECT 1 FROM fresh")?.exists([])? {
+        found_fresh(conn, &expression, &mut out)?;
+    }
+    let fresh = out.len();
+    // Ranking reads every match: the newest are enough.
+    let sql = format!(
+        "SELECT {LINE} FROM (
+           SELECT found, r FROM (
+             SELECT rowid AS found, bm25(words) AS r FROM words
+             WHERE words MATCH ?1 AND rowid NOT IN (SELECT fresh.doc FROM fresh) ORDER BY rowid DESC LIMIT {MOST_FOUND}
+           ) ORDER BY r, found DESC LIMIT ?2 OFFSET ?3
+         ) CROSS JOIN doc ON no = found ORDER BY r, no DESC"
+    );
+    lines(conn, &sql, params![expression, PAGE + 1 - fresh, skip], &mut out)?;
+    let next = (out.len() > PAGE).then(|| format!("s1.{}", skip + PAGE - fresh));
     out.truncate(PAGE);
     Ok(Page { lines: out, next })
+}
+
+/// What is found among the documents not indexed yet: edited last, so shown
+/// first. They are indexed in memory for the question.
+fn found_fresh(conn: &Connection, expression: &str, out: &mut Vec<Line>) -> Result<()> {
+    conn.prepare_cached(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.fresh_words USING fts5 (
+           text, content = '', tokenize = 'unicode61 remove_diacritics 2')",
+    )?
+    .execute([])?;
+    conn.prepare_cached("INSERT INTO temp.fresh_words (fresh_words) VALUES ('delete-all')")?.execute([])?;
+    conn.prepare_cached(
+        "INSERT INTO temp.fresh_words (rowid, text) SELECT no, search FROM main.fresh CROSS JOIN main.doc ON no = fresh.doc",
+    )?
+    .execute([])?;
+    let sql = format!(
+        "SELECT {LINE} FROM (SELECT rowid AS found, rank AS r FROM temp.fresh_words WHERE fresh_words MATCH ?1)
+         CROSS JOIN doc ON no = found ORDER BY r, no DESC"
+    );
+    lines(conn, &sql, params![expression], out)
 }
 
 /// How many documents there are, by kind and status.
@@ -241,7 +271,7 @@ pub fn counts(conn: &Connection) -> Result<Vec<Counted>> {
 /// # Errors
 /// The database's.
 pub fn of_person(conn: &Connection, person: StaffId, kind: Kind) -> Result<Vec<DocId>> {
-    let sql = "SELECT id FROM person JOIN doc ON no = doc WHERE staff = ?1 AND person.kind = ?2 ORDER BY open DESC, person.due, no";
+    let sql = "SELECT id FROM person CROSS JOIN doc ON no = person.doc WHERE staff = ?1 AND person.kind = ?2 ORDER BY open DESC, person.due, no";
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map(params![person.as_bytes(), kind.number()], |r| uuid_at(r, 0).map(DocId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -370,13 +400,13 @@ struct Indexed {
     due: i64,
     parent: Option<[u8; 16]>,
     people: Vec<u8>,
-    words: i64,
+    search: String,
 }
 
 impl Indexed {
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let (no, status, due) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Self { no, status, due, parent: row.get(3)?, people: row.get(4)?, words: row.get(5)? })
+        Ok(Self { no, status, due, parent: row.get(3)?, people: row.get(4)?, search: row.get(5)? })
     }
 
     fn open(&self) -> bool {
@@ -404,10 +434,30 @@ impl Indexed {
 
 /// Takes a document's line, people and words away, before its row goes.
 pub(super) fn forget(tx: &Transaction<'_>, no: i64) -> Result<()> {
-    let sql = "SELECT no, status, due, parent, people, words, kind FROM doc WHERE no = ?1";
+    let sql = "SELECT no, status, due, parent, people, search, kind FROM doc WHERE no = ?1";
     let (old, number) = tx.prepare_cached(sql)?.query_row([no], |r| Ok((Indexed::read(r)?, r.get(6)?)))?;
     old.unlist(tx, kind(number)?)?;
-    if old.words != 0 {
+    tx.prepare_cached("DELETE FROM fresh WHERE doc = ?1")?.execute([no])?;
+    unindex(tx, no)
+}
+
+/// Brings the search index up to date.
+pub(super) fn index(tx: &Transaction<'_>) -> Result<()> {
+    let mut statement = tx.prepare_cached("SELECT no, search FROM fresh CROSS JOIN doc ON no = fresh.doc")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (no, search): (i64, String) = (row.get(0)?, row.get(1)?);
+        unindex(tx, no)?;
+        if !search.is_empty() {
+            tx.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?.execute(params![no, search])?;
+        }
+    }
+    tx.prepare_cached("DELETE FROM fresh")?.execute([])?;
+    Ok(())
+}
+
+fn unindex(tx: &Transaction<'_>, no: i64) -> Result<()> {
+    if tx.prepare_cached("SELECT 1 FROM words_docsize WHERE id = ?1")?.exists([no])? {
         tx.prepare_cached("DELETE FROM words WHERE rowid = ?1")?.execute([no])?;
     }
     Ok(())
@@ -505,17 +555,6 @@ fn decode(kind: Kind, json: &[u8]) -> Result<Entity> {
         Kind::Appraisal => serde_json::from_slice(json).map(Entity::Appraisal),
     };
     entity.map_err(|e| Error::Damaged(format!("content of a {}: {e}", kind.name())))
-}
-
-/// Tells whether the words changed; 0 where there are none.
-fn words_hash(words: &str) -> i64 {
-    if words.is_empty() {
-        return 0;
-    }
-    let hash: [u8; 32] = Sha256::digest(words.as_bytes()).into();
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash[..8]);
-    i64::from_le_bytes(first).max(1)
 }
 
 /// Chinese, Japanese and Korean characters: each is a word of its own in the index.

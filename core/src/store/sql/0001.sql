@@ -25,7 +25,6 @@ CREATE TABLE doc (
   tail       INTEGER NOT NULL DEFAULT 0,  -- changes after the snapshot
   tail_bytes INTEGER NOT NULL DEFAULT 0,
   snap_bytes INTEGER NOT NULL DEFAULT 0,
-  words      INTEGER NOT NULL DEFAULT 0,  -- hash of the words indexed; 0: none
   due        INTEGER NOT NULL DEFAULT -9223372036854775808,
   parent     BLOB,
   status     TEXT NOT NULL DEFAULT '',
@@ -34,6 +33,7 @@ CREATE TABLE doc (
   subtitle   TEXT NOT NULL DEFAULT '',
   people     BLOB NOT NULL DEFAULT x'',
   flags      TEXT NOT NULL DEFAULT '[]',
+  search     TEXT NOT NULL DEFAULT '',  -- the words it is found by, CJK characters set apart by blanks
   entity     BLOB
 );
 CREATE INDEX doc_list   ON doc (kind, due, no);
@@ -108,6 +108,7 @@ CREATE TABLE blob (
 ) WITHOUT ROWID;
 CREATE INDEX blob_send ON blob (attempts, added_at) WHERE state = 0;
 CREATE INDEX blob_kept ON blob (added_at) WHERE state = 1;
+CREATE INDEX blob_away ON blob (added_at) WHERE state = 2;
 
 -- By the document's id, for a blob may be linked before its document is stored.
 CREATE TABLE blob_ref (
@@ -117,8 +118,13 @@ CREATE TABLE blob_ref (
 ) WITHOUT ROWID;
 CREATE INDEX blob_ref_name ON blob_ref (name);
 
--- Search words, CJK characters set apart by blanks. The words themselves are
--- in the documents; only the index is kept.
+-- The search index over doc.search, by doc.no; the words are not kept twice.
 CREATE VIRTUAL TABLE words USING fts5 (
   text, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
+);
+
+-- Documents whose words changed since they were indexed: a few at most, for an
+-- edit that indexed its words would write and sync twice the pages.
+CREATE TABLE fresh (
+  doc INTEGER PRIMARY KEY
 );
