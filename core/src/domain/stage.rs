@@ -311,11 +311,12 @@ pub fn all_contradictions(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec
             if let Some(undone) = undone.and_then(|(_, v)| result(v, "incomplete")) {
                 found.push(Contradiction::new("completed_and_incomplete", id, done.clone(), undone));
             } else if place(visit).map_or(order.dispatch.issued.is_some(), |r| r < order.round) && !again {
-                let sent =
-                    order.assignments.values().filter_map(|a| a.assigned.as_ref()).max_by_key(|m| (m.at.best(), m.by));
-                let sent = sent.map_or(Fact { what: "redispatched".into(), at: done.at, by: None }, |m| {
-                    Fact::new("redispatched", m.at, m.by)
-                });
+                let unknown = || Fact { what: "redispatched".into(), at: done.at, by: None };
+                let sent = order.redispatched.values().max_by_key(|r| (r.at.best(), r.by));
+                let sent = sent
+                    .map(|r| Fact::new("redispatched", r.at, r.by))
+                    .or_else(|| order.dispatch.issued.as_ref().map(|m| Fact::new("redispatched", m.at, m.by)));
+                let sent = sent.unwrap_or_else(unknown);
                 found.push(Contradiction::new("completed_but_redispatched", id, sent, done.clone()));
             }
         }
