@@ -869,7 +869,10 @@ async fn a_command_with_a_key_is_done_once() {
         json!({ "do": "put_staff", "id": id, "name": "李四", "code": "", "phone": "", "roles": ["technician"] });
     let headers = [("cookie", cookie.as_str()), ("idempotency-key", "k1")];
     let first = w.post("/api/commands", &headers, command.clone()).await.good(200).json();
-    assert_eq!(w.post("/api/commands", &headers, command).await.good(200).json(), first);
+    let again = w.post("/api/commands", &headers, command).await.good(200).json();
+    assert_eq!(again["docs"], first["docs"]);
+    let staff = w.call("GET", "/api/documents?kind=staff&search=%E6%9D%8E%E5%9B%9B", &[("cookie", &cookie)], "").await;
+    assert_eq!(staff.good(200).json()["rows"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
