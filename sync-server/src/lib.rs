@@ -142,9 +142,7 @@ pub(crate) fn open_at(path: &std::path::Path) -> Result<Ledger> {
 
 /// The SQLite storage at `path`.
 pub(crate) fn open_storage(path: &std::path::Path) -> Result<Arc<dyn storage::Storage>> {
-    // Until the SQLite storage has landed.
-    let _ = path;
-    Ok(Arc::new(storage::MemoryStorage::new()))
+    Ok(Arc::new(storage::SqliteStorage::open(path)?))
 }
 
 /// Starts a whole server in this process; on port 0 it takes a free one.
