@@ -334,6 +334,24 @@ pub fn delivery(conn: &Connection, doc: DocId) -> Result<Delivery> {
     found.ok_or_else(|| chunks::not_held(doc))
 }
 
+/// Where one change made here stands: only here, held aside by the server, or accepted.
+///
+/// # Errors
+/// `NotFound` where the document is not held and the change not refused; the database's.
+pub fn delivery_of(conn: &Connection, doc: DocId, change: ChangeHash) -> Result<Delivery> {
+    let refused = "SELECT 1 FROM refused WHERE doc = ?1 AND hash = ?2";
+    if conn.prepare_cached(refused)?.exists(params![doc.as_bytes(), change.0])? {
+        return Ok(Delivery::Received);
+    }
+    let row = Row::find(conn, doc)?.ok_or_else(|| chunks::not_held(doc))?;
+    let waiting = "SELECT 1 FROM change WHERE doc = ?1 AND hash = ?2 AND lane IS NOT NULL";
+    Ok(match conn.prepare_cached(waiting)?.exists(params![row.no, change.0])? {
+        true => Delivery::OnThisPhone,
+        false if row.seen => Delivery::SeenByOffice,
+        false => Delivery::Accepted,
+    })
+}
+
 /// A change and where it stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Item {

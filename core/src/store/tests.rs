@@ -305,6 +305,8 @@ fn an_edit_goes_its_way() {
     assert_eq!(ack(&mut store, &one), 1);
     assert_eq!(ack(&mut store, &one), 0, "saying it twice is harmless");
     assert_eq!(delivery(&store), Delivery::Received);
+    let each = [&one, &two].map(|c| outbox::delivery_of(store.read(), id.id, c.header.hash).unwrap());
+    assert_eq!(each, [Delivery::Accepted, Delivery::OnThisPhone]);
     assert_eq!(held(&store, id).accepted, hashes(&[&one]));
     assert_eq!(ack(&mut store, &two), 1);
     assert_eq!(delivery(&store), Delivery::Accepted);
@@ -345,7 +347,9 @@ fn a_delivery_built_on_a_waiting_change_accepts_it() {
     let theirs = edit(&mut office, id, actor(99), "我的,办公室补充");
     let sealed = Seal { heads: office.heads(), seal: vec![1; 32] };
     let receive = |store: &mut Store| {
-        store.commit(|tx| chunks::put_received(tx, id, None, &[theirs.clone()], &office.heads(), &sealed)).unwrap();
+        store
+            .commit(|tx| chunks::put_received(tx, id, None, std::slice::from_ref(&theirs), &office.heads(), &sealed))
+            .unwrap();
     };
     receive(&mut store);
     receive(&mut store);
@@ -440,6 +444,7 @@ fn a_refused_change_takes_its_dependants_and_blocks_nothing_else() {
 
     let list = outbox::refused(store.read(), true).unwrap();
     assert_eq!((list.len(), &list[1].why, &list[1].bytes), (2, &why, &refused.bytes));
+    assert_eq!(outbox::delivery_of(store.read(), bad.id, refused.header.hash).unwrap(), Delivery::Received);
     for one in list {
         store.commit(|tx| outbox::settle_refused(tx, one.id)).unwrap();
     }
