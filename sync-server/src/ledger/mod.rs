@@ -5,6 +5,8 @@ mod hub;
 mod pull;
 mod push;
 pub(crate) mod reader;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Result};
 use crate::storage::{DeviceSync, ReadMark, Storage, Tenant};
@@ -195,7 +197,8 @@ impl Ledger {
         let pushes = before.map_or(0, |b| b.pushes);
         let mark = request.mark.as_slice().try_into().map_or(0, u64::from_be_bytes);
         // A retry of the last push after a lost answer repeats its changes; a copy does not.
-        let retry = mark + 1 == pushes && before.is_some_and(|b| b.last_push.iter().any(|h| hashes.contains(h)));
+        let retry = mark.checked_add(1) == Some(pushes)
+            && before.is_some_and(|b| b.last_push.iter().any(|h| hashes.contains(h)));
         let copy = mark != pushes && !retry;
         if copy {
             answer.orders.push(Order::NewActor);

@@ -17,11 +17,16 @@ const SCAN: usize = 1000;
 /// Documents whose bytes are read at once.
 const READ: usize = 200;
 
-/// A cursor: `v1.epoch.number`, and where a page ended inside one number also `.document`.
+/// A cursor: `v1.epoch.number`; between the pages of one scan `v1.epoch.number.document.base`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct At {
     pub(crate) epoch: u64,
+    /// Where the scan goes on.
     pub(crate) place: Place,
+    /// The number up to which the device has everything: where the scan began.
+    /// Rows stand at their last change, so one that a later page brings may have
+    /// earlier changes that lie before the page's beginning.
+    pub(crate) base: u64,
 }
 
 impl At {
@@ -38,17 +43,18 @@ impl At {
         let epoch = number(parts.next())?;
         let ver = number(parts.next())?;
         let doc = parts.next().map(|d| d.parse::<DocId>().map_err(|_| bad())).transpose()?;
-        if parts.next().is_some() {
+        let base = if doc.is_some() { number(parts.next())? } else { ver };
+        if parts.next().is_some() || base > ver {
             return Err(bad());
         }
-        Ok(Self { epoch, place: Place { ver, doc } })
+        Ok(Self { epoch, place: Place { ver, doc }, base })
     }
 
     pub(crate) fn cursor(&self) -> Cursor {
         let Place { ver, doc } = self.place;
         Cursor(match doc {
             None => format!("v1.{}.{ver}", self.epoch),
-            Some(doc) => format!("v1.{}.{ver}.{doc}", self.epoch),
+            Some(doc) => format!("v1.{}.{ver}.{doc}.{}", self.epoch, self.base),
         })
     }
 }
@@ -104,10 +110,10 @@ impl Ledger {
         let storage = self.storage();
         let start = match cursor {
             Some(cursor) => At::parse(cursor)?,
-            None => At { epoch: tenant.epoch, place: Place { ver: 0, doc: None } },
+            None => At { epoch: tenant.epoch, place: Place { ver: 0, doc: None }, base: 0 },
         };
         let scan = storage.scan(tenant.id, session.staff, start.place, SCAN).await?;
-        let head = At { epoch: scan.epoch, place: Place { ver: scan.head, doc: None } };
+        let head = At { epoch: scan.epoch, place: Place { ver: scan.head, doc: None }, base: scan.head };
         if start.epoch != scan.epoch || start.place.ver > scan.head {
             // Another life of the log: compare everything instead.
             answer.orders.push(Order::Reconcile);
@@ -116,12 +122,12 @@ impl Ledger {
         }
         let quiet = scan.rows.is_empty();
         let last = scan.remaining == 0;
-        let stopped = self.deliver(tenant, session, start.place, scan.rows, own_upto, budget, answer, last).await?;
+        let stopped = self.deliver(tenant, session, start.base, scan.rows, own_upto, budget, answer, last).await?;
         answer.cursor = match stopped {
             Some(place) => {
                 answer.more = true;
                 answer.remaining += scan.remaining;
-                At { epoch: scan.epoch, place }.cursor()
+                At { epoch: scan.epoch, place, base: start.base }.cursor()
             }
             None => {
                 if quiet && digest.is_some_and(|d| d != scan.digest) {
@@ -139,7 +145,7 @@ impl Ledger {
         &self,
         tenant: &Tenant,
         session: &Session,
-        start: Place,
+        base: u64,
         rows: Vec<ScopeRow>,
         own_upto: u64,
         budget: &mut Budget,
@@ -153,10 +159,8 @@ impl Ledger {
                 .iter()
                 .filter(|r| !r.left && r.doc_ver > 0)
                 .map(|r| {
-                    // Inside a number that an earlier page had begun, nothing is sure: deliver the whole.
-                    let split = start.doc.is_some() && r.ver == start.ver;
-                    let whole = split || r.since > start.ver || start.ver == 0;
-                    Want { doc: r.doc, after: (!whole).then_some(start.ver) }
+                    let whole = r.since > base || base == 0;
+                    Want { doc: r.doc, after: (!whole).then_some(base) }
                 })
                 .collect();
             let mut bodies: HashMap<DocId, Bodies> =
@@ -172,7 +176,7 @@ impl Ledger {
                         delivery(tenant, found, |cursor, device| whole || device != mine || cursor <= own_upto);
                     budget.take(&delivery);
                     answer.docs.push(delivery);
-                    if let Some(seen) = row.seen.as_ref().filter(|s| s.ver > start.ver || whole) {
+                    if let Some(seen) = row.seen.as_ref().filter(|s| s.ver > base || whole) {
                         answer.seen.push(Seen { doc: row.doc, heads: seen.heads.clone(), at: seen.at, by: seen.by });
                     }
                 }

@@ -1,0 +1,867 @@
+//! The ledger under honest and hostile phones, over the storage in memory.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::*;
+use crate::storage::{Batch, Device, MemoryStorage, SetAside};
+use onsite_core::document::{Actor, Change, Doc};
+use onsite_core::domain::*;
+use onsite_core::env::SeededEnv;
+use onsite_core::sync::protocol::*;
+use std::collections::{BTreeMap, HashMap};
+
+const NOON: Millis = Millis(1_763_956_800_000);
+
+/// A company, its ledger and the dice to draw ids from.
+struct Town {
+    ledger: Ledger,
+    memory: Arc<MemoryStorage>,
+    env: Arc<SeededEnv>,
+    tenant: TenantId,
+}
+
+impl Town {
+    async fn new(seed: u64) -> Self {
+        let env = Arc::new(SeededEnv::new(seed, NOON));
+        let memory = Arc::new(MemoryStorage::new());
+        let ledger = Ledger::new(memory.clone(), env.clone());
+        let tenant = ledger.create_tenant("浆模设备公司").await.unwrap().id;
+        Self { ledger, memory, env, tenant }
+    }
+
+    /// The same company as it was when `memory` was copied, restored: in another epoch.
+    async fn restored(&self, memory: MemoryStorage) -> Self {
+        let memory = Arc::new(memory);
+        let ledger = Ledger::new(memory.clone(), self.env.clone());
+        self.env.advance(1000);
+        ledger.new_epoch(self.tenant).await.unwrap();
+        Self { ledger, memory, env: self.env.clone(), tenant: self.tenant }
+    }
+
+    fn id<T: From<uuid::Uuid>>(&self) -> T {
+        self.env.new_id().into()
+    }
+
+    async fn phone(&self, staff: StaffId, roles: &[Role]) -> Phone {
+        let device: DeviceId = self.id();
+        self.memory
+            .put_device(
+                self.tenant,
+                Device {
+                    id: device,
+                    staff,
+                    code: device.0.simple().to_string(),
+                    name: "phone".into(),
+                    public_key: vec![1],
+                    alg: "ed25519".into(),
+                    app: "test".into(),
+                    enrolled: NOON,
+                    revoked: None,
+                },
+            )
+            .await
+            .unwrap();
+        Phone {
+            session: Session { tenant: self.tenant, device, staff, roles: roles.iter().copied().collect() },
+            actor: Actor { device, incarnation: [1; 8] },
+            docs: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            outbox: Vec::new(),
+            cursor: None,
+            mark: Vec::new(),
+            budget: 0,
+        }
+    }
+
+    /// Every number of the log once, every change once.
+    async fn log_is_whole(&self) {
+        let log = self.memory.log(self.tenant, 0, usize::MAX).await.unwrap();
+        assert!(log.iter().map(|r| r.cursor).eq(1..=log.len() as u64), "a gap in the log");
+        let changes: Vec<_> = log.iter().filter(|r| !r.body.is_empty()).map(|r| (r.doc, r.hash)).collect();
+        let once: BTreeSet<_> = changes.iter().collect();
+        assert_eq!(once.len(), changes.len(), "a change twice in the log");
+    }
+
+    async fn heads(&self, doc: impl Into<DocId>) -> Vec<ChangeHash> {
+        self.memory.views(self.tenant, &[doc.into()]).await.unwrap().pop().map(|v| v.heads).unwrap_or_default()
+    }
+
+    async fn read<R: Record>(&self, doc: impl Into<DocId>) -> R {
+        let view = self.memory.views(self.tenant, &[doc.into()]).await.unwrap().pop().unwrap();
+        R::unwrap(view.entity().unwrap()).unwrap()
+    }
+}
+
+/// A device that keeps whole documents and says what it must.
+#[derive(Clone)]
+struct Phone {
+    session: Session,
+    actor: Actor,
+    docs: BTreeMap<DocId, Doc>,
+    accepted: BTreeMap<DocId, Sealed>,
+    outbox: Vec<(DocRef, Change)>,
+    cursor: Option<Cursor>,
+    mark: Vec<u8>,
+    budget: u64,
+}
+
+impl Phone {
+    fn write<R: Record>(&mut self, doc: impl Into<DocId>, edit: impl FnOnce(&mut R)) -> ChangeHash {
+        let at = DocRef::new(R::KIND, doc);
+        let d = self.docs.entry(at.id).or_insert_with(|| Doc::new(R::KIND));
+        let mut content = R::unwrap(d.entity().unwrap()).unwrap();
+        edit(&mut content);
+        let writes = [Write::Put(at.id, content.wrap())];
+        let change = d.write(self.actor, self.session.staff, NOON, &writes).unwrap().unwrap();
+        let hash = change.header.hash;
+        self.outbox.push((at, change));
+        hash
+    }
+
+    /// Opens the visit of the order's first round.
+    fn open(&mut self, order: WorkOrderId) -> ChangeHash {
+        self.write::<Visit>(VisitId::of_dispatch(order, 1), |v| {
+            v.work_order = Some(order);
+            v.round = 1;
+        })
+    }
+
+    fn pushes(&self) -> Vec<Push> {
+        let mut out: Vec<Push> = Vec::new();
+        for (at, change) in &self.outbox {
+            let bytes = serde_bytes::ByteBuf::from(change.bytes.clone());
+            match out.iter_mut().find(|p| p.doc == at.id) {
+                Some(p) => p.changes.push(bytes),
+                None => out.push(Push { doc: at.id, kind: at.kind, changes: vec![bytes], sealed: None }),
+            }
+        }
+        out
+    }
+
+    fn digest(&self) -> Digest {
+        let mut all = Digest::default();
+        for (doc, sealed) in &self.accepted {
+            crate::storage::xor(&mut all, crate::storage::doc_digest(*doc, &sealed.heads));
+        }
+        all
+    }
+
+    fn request(&self) -> SyncRequest {
+        SyncRequest {
+            v: VERSION,
+            app: "test".into(),
+            cursor: self.cursor.clone(),
+            mark: self.mark.clone(),
+            clock: NOON,
+            push: self.pushes(),
+            digest: (self.outbox.is_empty() && self.cursor.is_some()).then(|| self.digest()),
+            budget: self.budget,
+            ..SyncRequest::default()
+        }
+    }
+
+    fn take(&mut self, answer: &SyncAnswer) {
+        for d in &answer.docs {
+            let fresh =
+                Doc::load(d.kind, (!d.snapshot.is_empty()).then_some(&d.snapshot[..]), [] as [&[u8]; 0]).unwrap();
+            let doc = self.docs.entry(d.doc).or_insert(fresh.clone());
+            if !d.snapshot.is_empty() {
+                let changes: Vec<_> = fresh.changes().into_iter().map(|c| c.bytes).collect();
+                doc.apply(changes.iter().map(|c| &c[..])).unwrap();
+            }
+            doc.apply(d.changes.iter().map(|c| &c[..])).unwrap();
+            assert!(d.sealed.heads.iter().all(|h| doc.has(*h)), "heads that were not delivered");
+            self.accepted.insert(d.doc, d.sealed.clone());
+        }
+        for doc in &answer.left {
+            self.docs.remove(doc);
+            self.accepted.remove(doc);
+        }
+        let done: HashMap<_, _> = answer.verdicts.iter().map(|v| ((v.doc, v.hash), &v.fate)).collect();
+        self.outbox.retain(|(at, c)| {
+            !matches!(done.get(&(at.id, c.header.hash)), Some(Fate::Accepted | Fate::SetAside { .. }))
+        });
+        self.cursor = Some(answer.cursor.clone());
+        self.mark = answer.mark.clone();
+    }
+
+    async fn once(&mut self, town: &Town) -> SyncAnswer {
+        let answer = town.ledger.sync(&self.session, self.request()).await.unwrap();
+        self.take(&answer);
+        answer
+    }
+
+    /// Syncs until there is no more.
+    async fn sync(&mut self, town: &Town) -> Vec<SyncAnswer> {
+        let mut all = Vec::new();
+        loop {
+            let answer = self.once(town).await;
+            let more = answer.more;
+            all.push(answer);
+            if !more {
+                return all;
+            }
+            assert!(all.len() < 10_000, "no end");
+        }
+    }
+
+    /// Syncs twice: what was pushed comes back sealed, then nothing is left and the digests agree.
+    async fn settle(&mut self, town: &Town) {
+        self.sync(town).await;
+        let last = self.sync(town).await;
+        let orders: Vec<_> = last.iter().flat_map(|a| &a.orders).collect();
+        assert!(orders.is_empty(), "{orders:?}");
+        assert!(last.iter().all(|a| a.docs.is_empty()));
+    }
+
+    fn fate(answer: &SyncAnswer, hash: ChangeHash) -> &Fate {
+        &answer.verdicts.iter().find(|v| v.hash == hash).unwrap().fate
+    }
+}
+
+const OFFICE: &[Role] = &[Role::Admin, Role::ServiceManager, Role::Clerk];
+
+fn assign(order: &mut WorkOrder, item: ItemId, who: StaffId) {
+    order.assignments.insert(item, Assignment { technician: Some(who), lead: true, ..Assignment::default() });
+}
+
+/// A company with an office phone and two technicians, a customer and a job assigned to the first.
+struct Story {
+    town: Town,
+    office: Phone,
+    first: Phone,
+    second: Phone,
+    customer: CustomerId,
+    order: WorkOrderId,
+    visit: VisitId,
+}
+
+impl Story {
+    async fn new(seed: u64) -> Self {
+        let town = Town::new(seed).await;
+        let (boss, a, b): (StaffId, StaffId, StaffId) = (town.id(), town.id(), town.id());
+        let mut office = town.phone(boss, OFFICE).await;
+        let first = town.phone(a, &[Role::Technician]).await;
+        let second = town.phone(b, &[Role::Technician]).await;
+        for (who, name) in [(boss, "王经理"), (a, "张三"), (b, "李四")] {
+            office.write::<Staff>(who, |s| s.name = name.into());
+        }
+        let customer: CustomerId = town.id();
+        let order: WorkOrderId = town.id();
+        let item = town.id();
+        office.write::<Customer>(customer, |c| c.name = "绿源包装厂".into());
+        office.write::<WorkOrder>(order, |w| {
+            w.customer = Some(customer);
+            w.work_type = Some(WorkType::Repair);
+            w.round = 1;
+            assign(w, item, a);
+        });
+        office.sync(&town).await;
+        assert!(office.outbox.is_empty());
+        Self { town, office, first, second, customer, order, visit: VisitId::of_dispatch(order, 1) }
+    }
+
+    fn order(&self) -> DocId {
+        self.order.into()
+    }
+}
+
+#[tokio::test]
+async fn a_technician_gets_what_was_assigned_and_what_hangs_on_it() {
+    let mut s = Story::new(1).await;
+    s.first.settle(&s.town).await;
+    let staff = [s.office.session.staff, s.first.session.staff, s.second.session.staff].map(DocId::from);
+    let held: BTreeSet<DocId> = s.first.docs.keys().copied().collect();
+    assert!(held.is_superset(&staff.into()));
+    assert!(held.contains(&s.order()) && held.contains(&s.customer.into()));
+    s.second.settle(&s.town).await;
+    assert!(!s.second.docs.contains_key(&s.order()));
+
+    // The visit follows its order's readers; whoever is assigned later gets all of it.
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    let (item, b) = (s.town.id(), s.second.session.staff);
+    s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
+    s.office.sync(&s.town).await;
+    s.second.settle(&s.town).await;
+    for doc in [s.order(), s.customer.into(), s.visit.into()] {
+        assert_eq!(s.second.docs[&doc].heads(), s.town.heads(doc).await);
+    }
+    s.first.settle(&s.town).await;
+    assert_eq!(s.first.digest(), s.second.digest());
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn final_numbers_come_with_the_commit_and_are_unique() {
+    let mut s = Story::new(2).await;
+    let order: WorkOrder = s.town.read(s.order).await;
+    assert_eq!(order.number.as_deref(), Some("WO-2025-000001"));
+    s.first.settle(&s.town).await;
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    let order: WorkOrder = s.town.read(s.order).await;
+    assert_eq!(order.record_numbers.len(), 1);
+    let other: WorkOrderId = s.town.id();
+    s.office.write::<WorkOrder>(other, |w| w.work_type = Some(WorkType::Repair));
+    s.office.sync(&s.town).await;
+    assert_eq!(s.town.read::<WorkOrder>(other).await.number.as_deref(), Some("WO-2025-000002"));
+}
+
+#[tokio::test]
+async fn nothing_changed_costs_next_to_nothing() {
+    let mut s = Story::new(3).await;
+    s.first.settle(&s.town).await;
+    let answer = s.first.once(&s.town).await;
+    let size =
+        minicbor_serde::to_vec(&answer).unwrap().len() + minicbor_serde::to_vec(s.first.request()).unwrap().len();
+    assert!(size < 1024, "{size} bytes");
+    assert!(answer.docs.is_empty() && answer.orders.is_empty() && !answer.more);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_repeated_harmlessly() {
+    let mut s = Story::new(4).await;
+    s.first.settle(&s.town).await;
+    let opened = s.first.open(s.order);
+    let request = s.first.request();
+    let lost = s.town.ledger.sync(&s.first.session, request.clone()).await.unwrap();
+    assert_eq!(Phone::fate(&lost, opened), &Fate::Accepted);
+    let answer = s.first.once(&s.town).await;
+    assert_eq!(Phone::fate(&answer, opened), &Fate::Accepted);
+    assert!(answer.orders.is_empty(), "a retry is no copy: {:?}", answer.orders);
+    s.first.settle(&s.town).await;
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn a_file_restored_from_a_copy_is_told_and_gets_its_own_changes_back() {
+    let mut s = Story::new(5).await;
+    s.first.settle(&s.town).await;
+    let mut copy = s.first.clone();
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    s.first.write::<Visit>(s.visit, |v| v.remarks = Text("第二次".into()));
+    s.first.settle(&s.town).await;
+
+    // The copy writes with the same actor and number: refused softly, nothing lost.
+    let reused = copy.open(s.order);
+    let answer = copy.once(&s.town).await;
+    assert!(answer.orders.contains(&Order::NewActor));
+    // The very same first edit has the very same hash: it is in the log already.
+    assert_eq!(Phone::fate(&answer, reused), &Fate::Accepted);
+    copy.settle(&s.town).await;
+    assert_eq!(copy.digest(), s.first.digest());
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn an_actor_used_twice_is_refused_softly() {
+    let mut s = Story::new(6).await;
+    s.first.settle(&s.town).await;
+    let mut copy = s.first.clone();
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    let order = s.order;
+    let reused = copy.write::<Visit>(s.visit, |v| {
+        v.work_order = Some(order);
+        v.round = 1;
+        v.remarks = Text("另一台手机".into());
+    });
+    let answer = s.town.ledger.sync(&copy.session, copy.request()).await.unwrap();
+    assert_eq!(Phone::fate(&answer, reused), &Fate::ActorReused);
+    // Written again by a new actor it passes, on top of what the first file had said.
+    copy.actor.incarnation = [2; 8];
+    copy.docs.remove(&DocId::from(s.visit));
+    copy.outbox.clear();
+    copy.mark = answer.mark;
+    copy.write::<Visit>(s.visit, |v| {
+        v.work_order = Some(order);
+        v.round = 1;
+        v.remarks = Text("另一台手机".into());
+    });
+    copy.settle(&s.town).await;
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn a_forged_actor_or_person_is_set_aside() {
+    let mut s = Story::new(7).await;
+    s.first.settle(&s.town).await;
+    let before = s.town.heads(s.order).await;
+    let mut forger = s.first.clone();
+    forger.actor = s.office.actor;
+    let forged = forger.open(s.order);
+    let answer = forger.once(&s.town).await;
+    assert!(matches!(Phone::fate(&answer, forged), Fate::SetAside { code, .. } if code == "forged_actor"));
+
+    let mut forger = s.first.clone();
+    forger.session.staff = s.office.session.staff;
+    let forged = forger.open(s.order);
+    forger.session.staff = s.first.session.staff;
+    let answer = forger.once(&s.town).await;
+    assert!(matches!(Phone::fate(&answer, forged), Fate::SetAside { code, .. } if code == "forged_author"));
+    assert_eq!(s.town.heads(s.order).await, before);
+    assert!(s.town.heads(s.visit).await.is_empty());
+    // The honest one goes on unharmed.
+    s.first.open(s.order);
+    s.first.mark.clone_from(&forger.mark);
+    s.first.settle(&s.town).await;
+    assert!(!s.town.heads(s.visit).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_server_actor_cannot_be_forged() {
+    let mut s = Story::new(8).await;
+    s.first.settle(&s.town).await;
+    let epoch = s.town.memory.tenant(s.town.tenant).await.unwrap().unwrap().epoch;
+    s.first.actor = Actor { device: DeviceId(uuid::Uuid::nil()), incarnation: epoch.to_be_bytes() };
+    let forged = s.first.open(s.order);
+    let answer = s.first.once(&s.town).await;
+    assert!(matches!(Phone::fate(&answer, forged), Fate::SetAside { code, .. } if code == "forged_actor"));
+}
+
+#[tokio::test]
+async fn missing_parents_are_asked_for() {
+    let mut s = Story::new(9).await;
+    s.first.settle(&s.town).await;
+    let opened = s.first.open(s.order);
+    let then = s.first.write::<Visit>(s.visit, |v| v.remarks = Text("已到".into()));
+    let (at, parent) = s.first.outbox.remove(0);
+    let answer = s.first.once(&s.town).await;
+    assert_eq!(Phone::fate(&answer, then), &Fate::NeedDeps(vec![opened]));
+    s.first.outbox.insert(0, (at, parent));
+    s.first.settle(&s.town).await;
+    assert!(s.first.outbox.is_empty());
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn garbage_is_set_aside_and_the_rest_passes() {
+    let mut s = Story::new(10).await;
+    s.first.settle(&s.town).await;
+    let opened = s.first.open(s.order);
+    let mut request = s.first.request();
+    request.push.insert(
+        0,
+        Push {
+            doc: s.town.id(),
+            kind: Kind::Request,
+            changes: vec![serde_bytes::ByteBuf::from(vec![7; 300]), serde_bytes::ByteBuf::new()],
+            sealed: None,
+        },
+    );
+    let answer = s.town.ledger.sync(&s.first.session, request).await.unwrap();
+    assert_eq!(Phone::fate(&answer, opened), &Fate::Accepted);
+    assert_eq!(answer.verdicts.iter().filter(|v| matches!(v.fate, Fate::SetAside { .. })).count(), 2);
+    assert_eq!(s.town.memory.aside(s.town.tenant, true, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_guilty_and_what_depends_on_it_are_set_aside_and_the_innocent_pass() {
+    let mut s = Story::new(11).await;
+    s.first.settle(&s.town).await;
+    let good = s.first.open(s.order);
+    // A note in somebody else's name, an edit on top of it.
+    let (other, item) = (s.office.session.staff, s.town.id());
+    let bad = s.first.write::<Visit>(s.visit, |v| {
+        let at = Stamp::exact(NOON);
+        v.notes.insert(item, Atomic(Note { mark: Mark { at, by: other }, text: "他人".into() }));
+    });
+    let on_top = s.first.write::<Visit>(s.visit, |v| v.remarks = Text("随后".into()));
+    let mine: RequestId = s.town.id();
+    let me = s.first.session.staff;
+    let innocent = s.first.write::<Request>(mine, |r| {
+        r.author = Some(me);
+        r.customer_name = "新客户".into();
+    });
+    let answer = s.first.once(&s.town).await;
+    assert_eq!(Phone::fate(&answer, good), &Fate::Accepted);
+    assert!(matches!(Phone::fate(&answer, bad), Fate::SetAside { code, .. } if code == "forged_author"));
+    assert!(matches!(Phone::fate(&answer, on_top), Fate::SetAside { code, .. } if code == "depends_on_refused"));
+    assert_eq!(Phone::fate(&answer, innocent), &Fate::Accepted);
+    assert_eq!(s.town.heads(s.visit).await, vec![good]);
+    let aside: BTreeMap<_, SetAside> =
+        s.town.memory.aside(s.town.tenant, true, 10).await.unwrap().into_iter().map(|a| (a.hash, a)).collect();
+    assert_eq!(aside.len(), 2);
+    assert_eq!(aside[&on_top].because_of, Some(bad));
+    assert!(!aside[&bad].body.is_empty());
+
+    // Sending it again says the same again and keeps one row.
+    let mut again = s.first.request();
+    let body = |h| serde_bytes::ByteBuf::from(aside[&h].body.clone());
+    again.push =
+        vec![Push { doc: s.visit.into(), kind: Kind::Visit, changes: vec![body(bad), body(on_top)], sealed: None }];
+    let answer = s.town.ledger.sync(&s.first.session, again).await.unwrap();
+    assert!(answer.verdicts.iter().all(|v| matches!(v.fate, Fate::SetAside { .. })));
+    assert_eq!(s.town.memory.aside(s.town.tenant, true, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn one_who_was_never_assigned_writes_no_visit_and_no_order() {
+    let mut s = Story::new(12).await;
+    s.second.settle(&s.town).await;
+    let refused = s.second.open(s.order);
+    let order: WorkOrderId = s.town.id();
+    let own_order = s.second.write::<WorkOrder>(order, |w| w.work_type = Some(WorkType::Repair));
+    let answer = s.second.once(&s.town).await;
+    for hash in [refused, own_order] {
+        assert!(matches!(Phone::fate(&answer, hash), Fate::SetAside { .. }), "{:?}", Phone::fate(&answer, hash));
+    }
+}
+
+#[tokio::test]
+async fn two_phones_open_one_visit_offline_and_meet_in_it() {
+    let mut s = Story::new(13).await;
+    let (item, b) = (s.town.id(), s.second.session.staff);
+    s.first.settle(&s.town).await;
+    s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
+    s.office.sync(&s.town).await;
+    s.first.settle(&s.town).await;
+    s.second.settle(&s.town).await;
+
+    s.first.open(s.order);
+    s.second.open(s.order);
+    s.first.write::<Visit>(s.visit, |v| v.diagnosis = Text("电机过热".into()));
+    s.second.write::<Visit>(s.visit, |v| v.resolution = Text("更换轴承".into()));
+    s.first.sync(&s.town).await;
+    s.second.settle(&s.town).await;
+    s.first.settle(&s.town).await;
+    assert_eq!(s.first.docs[&DocId::from(s.visit)].heads(), s.second.docs[&DocId::from(s.visit)].heads());
+    let visit: Visit = s.town.read(s.visit).await;
+    assert_eq!((&*visit.diagnosis, &*visit.resolution), ("电机过热", "更换轴承"));
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn small_pages_lose_nothing() {
+    // Documents changed again after others: a page that ends between must not skip their earlier changes.
+    let mut s = Story::new(14).await;
+    let me = s.first.session.staff;
+    s.first.settle(&s.town).await;
+    let mut late = s.first.clone();
+    let requests: Vec<RequestId> = (0..12).map(|_| s.town.id()).collect();
+    for r in &requests {
+        s.first.write::<Request>(*r, |x| {
+            x.author = Some(me);
+            x.customer_name = "一".into();
+        });
+        s.first.sync(&s.town).await;
+    }
+    for turn in 0..3 {
+        for r in requests.iter().step_by(turn + 1) {
+            s.first.write::<Request>(*r, |x| x.address = format!("地址 {turn}"));
+            s.first.sync(&s.town).await;
+        }
+    }
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    // The late phone is another device of the same person.
+    let other = s.town.phone(me, &[Role::Technician]).await;
+    late.session.device = other.session.device;
+    late.mark = Vec::new();
+    late.budget = 1;
+    let pages = late.sync(&s.town).await;
+    assert!(pages.len() > 10);
+    late.settle(&s.town).await;
+    assert_eq!(late.digest(), s.first.digest());
+
+    // Changes between the pages of a scan.
+    let mut slow = s.town.phone(me, &[Role::Technician]).await;
+    slow.budget = 1;
+    let mut n = 0;
+    while slow.once(&s.town).await.more {
+        n += 1;
+        let r = requests[n % requests.len()];
+        if n < 40 {
+            s.first.write::<Request>(r, |x| x.address = format!("边走边改 {n}"));
+            s.first.sync(&s.town).await;
+        }
+    }
+    slow.settle(&s.town).await;
+    s.first.settle(&s.town).await;
+    assert_eq!(slow.digest(), s.first.digest());
+}
+
+#[tokio::test]
+async fn cursors_are_read_strictly() {
+    let s = Story::new(15).await;
+    for bad in [
+        "",
+        "v1",
+        "v1.1",
+        "v2.1.1",
+        "v1.x.1",
+        "v1.1.1.1",
+        "v1.-1.1",
+        "v1.1.99999999999999999999999",
+        "v1. 1.1",
+        "v1.1.1.1.1.1",
+    ] {
+        let request = SyncRequest { v: VERSION, cursor: Some(Cursor(bad.into())), ..SyncRequest::default() };
+        let error = s.town.ledger.sync(&s.first.session, request).await.unwrap_err();
+        assert_eq!((error.status(), error.code()), (400, "bad_cursor"), "{bad:?}");
+    }
+    let epoch = s.town.memory.tenant(s.town.tenant).await.unwrap().unwrap().epoch;
+    for other in [format!("v1.{}.1", epoch + 1), format!("v1.{epoch}.999999")] {
+        let request = SyncRequest { v: VERSION, cursor: Some(Cursor(other)), ..SyncRequest::default() };
+        let answer = s.town.ledger.sync(&s.first.session, request).await.unwrap();
+        assert!(answer.orders.contains(&Order::Reconcile));
+    }
+    let request = SyncRequest { v: 99, ..SyncRequest::default() };
+    assert_eq!(s.town.ledger.sync(&s.first.session, request).await.unwrap_err().status(), 400);
+}
+
+#[tokio::test]
+async fn marks_of_any_bytes_are_read_safely() {
+    let mut s = Story::new(16).await;
+    for mark in [vec![0xff; 8], vec![0xff; 3], vec![1; 4000]] {
+        s.first.mark = mark;
+        let answer = s.first.once(&s.town).await;
+        assert!(answer.orders.contains(&Order::NewActor) || s.first.cursor.is_some());
+    }
+}
+
+#[tokio::test]
+async fn another_company_sees_and_writes_nothing() {
+    let s = Story::new(17).await;
+    let other = s.town.ledger.create_tenant("别家").await.unwrap().id;
+    // A device of one company with the other's name in its session is not known there.
+    let mut spy = s.first.clone();
+    spy.session.tenant = other;
+    assert!(matches!(s.town.ledger.sync(&spy.session, spy.request()).await, Err(Error::Revoked)));
+    let town =
+        Town { ledger: s.town.ledger.clone(), memory: s.town.memory.clone(), env: s.town.env.clone(), tenant: other };
+    let mut own = town.phone(s.first.session.staff, OFFICE).await;
+    own.sync(&town).await;
+    assert!(own.docs.is_empty());
+    // The same document id in another company is another document.
+    own.write::<Customer>(s.customer, |c| c.name = "同号".into());
+    own.settle(&town).await;
+    assert_eq!(s.town.read::<Customer>(s.customer).await.name, "绿源包装厂");
+    town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn a_device_revoked_in_the_middle_of_a_push_commits_nothing() {
+    let mut s = Story::new(18).await;
+    s.first.settle(&s.town).await;
+    s.first.open(s.order);
+    let tenant = s.town.memory.tenant(s.town.tenant).await.unwrap().unwrap();
+    let judged = s.town.ledger.judge(&tenant, &s.first.session, &s.first.pushes(), None).await.unwrap();
+    let mut device = s.town.memory.device(s.town.tenant, s.first.session.device).await.unwrap().unwrap();
+    device.revoked = Some(NOON);
+    s.town.memory.put_device(s.town.tenant, device).await.unwrap();
+    assert!(matches!(s.town.memory.commit(s.town.tenant, judged.batch).await, Err(Error::Revoked)));
+    assert!(s.town.heads(s.visit).await.is_empty());
+    assert!(matches!(s.town.ledger.sync(&s.first.session, s.first.request()).await, Err(Error::Revoked)));
+}
+
+#[tokio::test]
+async fn what_the_office_has_seen_reaches_the_phone_once() {
+    let mut s = Story::new(19).await;
+    s.first.settle(&s.town).await;
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    s.town.ledger.mark_seen(s.town.tenant, s.visit.into(), Vec::new(), s.office.session.staff).await.unwrap();
+    let answer = s.first.once(&s.town).await;
+    assert_eq!(answer.seen.len(), 1);
+    assert_eq!(answer.seen[0].heads, s.town.heads(s.visit).await);
+    assert!(s.first.once(&s.town).await.seen.is_empty());
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn a_device_that_lost_something_is_told_to_compare() {
+    let mut s = Story::new(20).await;
+    s.first.settle(&s.town).await;
+    let order = s.order();
+    s.first.docs.remove(&order);
+    s.first.accepted.remove(&order);
+    let answer = s.first.once(&s.town).await;
+    assert!(answer.orders.contains(&Order::Reconcile));
+    reconcile(&mut s.first, &s.town).await;
+    s.first.settle(&s.town).await;
+    assert!(s.first.docs.contains_key(&order));
+}
+
+/// Both steps of the comparison; answers what the server wants.
+async fn reconcile(phone: &mut Phone, town: &Town) -> Vec<Held> {
+    let range = |doc: &DocId| usize::from(sha2::Sha256::digest(doc.as_bytes())[0]);
+    let mut ranges = vec![Digest::default(); 256];
+    for (doc, sealed) in &phone.accepted {
+        crate::storage::xor(&mut ranges[range(doc)], crate::storage::doc_digest(*doc, &sealed.heads));
+    }
+    let request =
+        SyncRequest { reconcile: Some(Reconcile::Ranges(ranges)), digest: None, push: Vec::new(), ..phone.request() };
+    let answer = town.ledger.sync(&phone.session, request).await.unwrap();
+    let step = answer.reconcile.clone();
+    phone.take(&answer);
+    let Some(ReconcileAnswer::Differ(differ)) = step else { return Vec::new() };
+    let held = phone
+        .accepted
+        .iter()
+        .filter(|(doc, _)| differ.contains(&(range(doc) as u8)))
+        .map(|(doc, sealed)| Held { doc: *doc, kind: phone.docs[doc].kind(), heads: sealed.heads.clone() })
+        .collect();
+    let request =
+        SyncRequest { reconcile: Some(Reconcile::Have(held)), digest: None, push: Vec::new(), ..phone.request() };
+    let answer = town.ledger.sync(&phone.session, request).await.unwrap();
+    let wanted = match &answer.reconcile {
+        Some(ReconcileAnswer::Want(want)) => want.clone(),
+        _ => Vec::new(),
+    };
+    // What is wanted is not to be thrown away meanwhile.
+    assert!(wanted.iter().all(|w| !answer.left.contains(&w.doc)));
+    let mut kept = answer.clone();
+    kept.docs.retain(|d| !wanted.iter().any(|w| w.doc == d.doc));
+    phone.take(&kept);
+    wanted
+}
+
+fn repush(phone: &Phone, wanted: &[Held]) -> Vec<Push> {
+    wanted
+        .iter()
+        .map(|w| Push {
+            doc: w.doc,
+            kind: phone.docs[&w.doc].kind(),
+            changes: phone.docs[&w.doc].changes_since(&w.heads).into_iter().map(|c| c.bytes.into()).collect(),
+            sealed: Some(phone.accepted[&w.doc].clone()),
+        })
+        .collect()
+}
+
+/// The office assigns the second; both technicians work; then the server falls back to before all that.
+async fn fallen(seed: u64) -> (Story, Town) {
+    let mut s = Story::new(seed).await;
+    s.first.settle(&s.town).await;
+    let backup = s.town.memory.fork();
+    let (item, b) = (s.town.id(), s.second.session.staff);
+    s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
+    s.office.sync(&s.town).await;
+    s.first.settle(&s.town).await;
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    s.second.settle(&s.town).await;
+    s.second.write::<Visit>(s.visit, |v| v.remarks = Text("一起做的".into()));
+    s.second.settle(&s.town).await;
+    s.first.settle(&s.town).await;
+    let restored = s.town.restored(backup).await;
+    (s, restored)
+}
+
+#[tokio::test]
+async fn a_restored_server_gets_back_what_it_lost_also_from_others() {
+    let (mut s, town) = fallen(21).await;
+    let lost = s.town.heads(s.visit).await;
+    let order = s.town.heads(s.order).await;
+    assert!(town.heads(s.visit).await.is_empty());
+    // The first phone alone brings back the office's, its own and the second's changes.
+    let answer = s.first.once(&town).await;
+    assert!(answer.orders.contains(&Order::Reconcile));
+    let wanted = reconcile(&mut s.first, &town).await;
+    assert!(!wanted.is_empty());
+    let mut request = SyncRequest { push: repush(&s.first, &wanted), digest: None, ..s.first.request() };
+    request.push.sort_by_key(|p| p.kind);
+    let answer = town.ledger.sync(&s.first.session, request).await.unwrap();
+    assert!(answer.verdicts.iter().all(|v| v.fate == Fate::Accepted), "{:?}", answer.verdicts);
+    s.first.take(&answer);
+    assert_eq!(town.heads(s.visit).await, lost);
+    let now = town.memory.history(town.tenant, s.order()).await.unwrap();
+    assert!(order.iter().all(|h| now.iter().any(|r| r.hash == *h)));
+    s.first.settle(&town).await;
+    // The second finds all of it there.
+    let answer = s.second.once(&town).await;
+    assert!(answer.orders.contains(&Order::Reconcile));
+    reconcile(&mut s.second, &town).await;
+    s.second.settle(&town).await;
+    assert_eq!(s.first.digest(), s.second.digest());
+    town.log_is_whole().await;
+    // The other epoch writes with another actor: nothing of the old one is used twice.
+    let other: WorkOrderId = town.id();
+    s.office.cursor = None;
+    s.office.write::<WorkOrder>(other, |w| w.work_type = Some(WorkType::Repair));
+    s.office.sync(&town).await;
+    assert!(town.read::<WorkOrder>(other).await.number.is_some());
+}
+
+#[tokio::test]
+async fn a_forged_seal_vouches_for_nothing() {
+    let (mut s, town) = fallen(22).await;
+    s.first.once(&town).await;
+    let wanted = reconcile(&mut s.first, &town).await;
+    let mut pushes = repush(&s.first, &wanted);
+    for push in &mut pushes {
+        if let Some(sealed) = &mut push.sealed {
+            sealed.seal[0] ^= 1;
+        }
+    }
+    let request = SyncRequest { push: pushes.clone(), digest: None, ..s.first.request() };
+    let answer = town.ledger.sync(&s.first.session, request).await.unwrap();
+    let foreign: BTreeSet<ChangeHash> = pushes
+        .iter()
+        .flat_map(|p| &p.changes)
+        .map(|c| Change::parse(c.to_vec()).unwrap().header)
+        .filter(|h| h.author().unwrap().device != s.first.session.device)
+        .map(|h| h.hash)
+        .collect();
+    assert!(!foreign.is_empty());
+    for hash in foreign {
+        assert!(matches!(Phone::fate(&answer, hash), Fate::SetAside { .. }), "{:?}", Phone::fate(&answer, hash));
+    }
+    // A true seal put on another document vouches for nothing either.
+    let tenant = town.memory.tenant(town.tenant).await.unwrap().unwrap();
+    let heads = s.first.accepted[&s.order()].heads.clone();
+    assert_ne!(push::seal(&tenant, s.order(), &heads), push::seal(&tenant, s.visit.into(), &heads));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pushes_at_once_leave_no_gap() {
+    let s = Story::new(23).await;
+    let town = Arc::new(s.town);
+    let mut phones = Vec::new();
+    for _ in 0..8 {
+        phones.push(town.phone(town.id(), &[Role::Technician]).await);
+    }
+    let tasks = phones.into_iter().map(|mut phone| {
+        let town = Arc::clone(&town);
+        tokio::spawn(async move {
+            let me = phone.session.staff;
+            for i in 0..10 {
+                let id: RequestId = town.id();
+                phone.write::<Request>(id, |r| r.author = Some(me));
+                phone.write::<Request>(id, |r| r.address = format!("第 {i} 处"));
+                phone.once(&town).await;
+                assert!(phone.outbox.is_empty());
+            }
+            phone.settle(&town).await;
+            assert_eq!(phone.docs.len(), 13);
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    town.log_is_whole().await;
+    let log = town.memory.log(town.tenant, 0, usize::MAX).await.unwrap();
+    assert!(log.len() >= 160);
+}
+
+#[tokio::test]
+async fn a_stale_batch_is_refused_and_two_counters_never_give_one_number() {
+    let mut s = Story::new(24).await;
+    let tenant = s.town.memory.tenant(s.town.tenant).await.unwrap().unwrap();
+    let mut other = s.town.phone(s.office.session.staff, OFFICE).await;
+    let (a, b): (WorkOrderId, WorkOrderId) = (s.town.id(), s.town.id());
+    s.office.write::<WorkOrder>(a, |w| w.round = 1);
+    other.write::<WorkOrder>(b, |w| w.round = 1);
+    let one = s.town.ledger.judge(&tenant, &s.office.session, &s.office.pushes(), None).await.unwrap();
+    let two = s.town.ledger.judge(&tenant, &other.session, &other.pushes(), None).await.unwrap();
+    s.town.memory.commit(s.town.tenant, one.batch).await.unwrap();
+    let stale: Batch = two.batch;
+    assert!(matches!(s.town.memory.commit(s.town.tenant, stale).await, Err(Error::Moved)));
+    other.sync(&s.town).await;
+    let numbers: BTreeSet<_> =
+        [s.town.read::<WorkOrder>(a).await.number, s.town.read::<WorkOrder>(b).await.number].into();
+    assert_eq!(numbers.len(), 2);
+    s.town.log_is_whole().await;
+}
