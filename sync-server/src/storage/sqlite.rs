@@ -834,7 +834,7 @@ fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>>
         // What is searched for is what narrows most.
         if query.person.is_none() {
             from = "words CROSS JOIN view v ON v.id = words.rowid";
-            wheres.push_str(&format!(" AND words MATCH ?{at}"));
+            wheres.push_str(&format!(" AND words.words MATCH ?{at}"));
         } else {
             wheres.push_str(&format!(" AND v.id IN (SELECT rowid FROM words WHERE words MATCH ?{at})"));
         }
