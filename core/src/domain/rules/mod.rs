@@ -14,6 +14,8 @@ mod desk;
 mod dispatch;
 mod office;
 mod roles;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod visit;
 
