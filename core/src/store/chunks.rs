@@ -111,13 +111,13 @@ pub fn put_own(
     at: Millis,
 ) -> Result<()> {
     let row = Row::find_or_insert(tx, doc)?;
-    let n = next_n(tx, row.no)?;
+    let n = next_n(tx, &row)?;
     let added = insert_change(tx, row.no, change, n, Some(lane), at, false)?;
     let (count, bytes) = if added { (1, change.bytes.len()) } else { (0, 0) };
     tx.prepare_cached(
-        "UPDATE doc SET heads = ?2, own = 1, seen = 0, waiting = waiting + ?3, tail = tail + ?3, tail_bytes = tail_bytes + ?4 WHERE no = ?1",
+        "UPDATE doc SET heads = ?2, own = 1, seen = 0, waiting = waiting + ?3, tail = tail + ?3, tail_bytes = tail_bytes + ?4, last_n = ?5 WHERE no = ?1",
     )?
-    .execute(params![row.no, pack(heads), count, as_i64(bytes)])?;
+    .execute(params![row.no, pack(heads), count, as_i64(bytes), n])?;
     Ok(())
 }
 
@@ -140,7 +140,7 @@ pub fn put_received(
     let waiting = waiting_rows(tx, row.no)?;
     let mut accepted_now: Vec<ChangeHash> = sealed.heads.clone();
     let (mut count, mut bytes) = (0_i64, 0_usize);
-    let mut n = next_n(tx, row.no)?;
+    let mut n = next_n(tx, &row)?;
     let mut add = |change: &Change, count: &mut i64, bytes: &mut usize| -> Result<()> {
         if insert_change(tx, row.no, change, n, None, Millis(0), false)? {
             n += 1;
@@ -171,9 +171,9 @@ pub fn put_received(
     }
     let decided = mark_accepted(tx, row.no, &waiting, accepted_now)?.len();
     tx.prepare_cached(
-        "UPDATE doc SET heads = ?2, sealed = ?3, seal = ?4, tail = tail + ?5, tail_bytes = tail_bytes + ?6 WHERE no = ?1",
+        "UPDATE doc SET heads = ?2, sealed = ?3, seal = ?4, tail = tail + ?5, tail_bytes = tail_bytes + ?6, last_n = ?7 WHERE no = ?1",
     )?
-    .execute(params![row.no, pack(heads), pack(&sealed.heads), sealed.seal, count, as_i64(bytes)])?;
+    .execute(params![row.no, pack(heads), pack(&sealed.heads), sealed.seal, count, as_i64(bytes), n])?;
     if row.leaving {
         tx.prepare_cached("UPDATE doc SET leaving = 0 WHERE no = ?1")?.execute([row.no])?;
     }
@@ -361,22 +361,23 @@ pub(super) struct Row {
     pub(super) waiting: i64,
     pub(super) own: bool,
     pub(super) seen: bool,
+    last_n: i64,
     /// Nothing was stored of it before.
     is_new: bool,
 }
 
 impl Row {
     pub(super) fn find(conn: &Connection, doc: DocId) -> Result<Option<Self>> {
-        let sql = "SELECT no, kind, accepted, leaving, waiting, own, seen FROM doc WHERE id = ?1";
-        let found = conn
-            .prepare_cached(sql)?
-            .query_row([doc.as_bytes()], |r| {
-                let accepted = unpack(r.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?);
-                Ok((r.get(0)?, r.get::<_, u8>(1)?, accepted, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?))
-            })
-            .optional()?;
-        let Some((no, number, accepted, leaving, waiting, own, seen)) = found else { return Ok(None) };
-        Ok(Some(Self { no, kind: kind(number)?, accepted, leaving, waiting, own, seen, is_new: false }))
+        let sql = "SELECT no, kind, accepted, leaving, waiting, own, seen, last_n FROM doc WHERE id = ?1";
+        let found = conn.prepare_cached(sql)?.query_row([doc.as_bytes()], |r| {
+            let accepted = unpack(r.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?);
+            let (no, leaving, waiting) = (r.get(0)?, r.get(3)?, r.get(4)?);
+            let (own, seen, last_n) = (r.get(5)?, r.get(6)?, r.get(7)?);
+            let row = Self { no, kind: Kind::Settings, accepted, leaving, waiting, own, seen, last_n, is_new: false };
+            Ok((r.get::<_, u8>(1)?, row))
+        });
+        let Some((number, row)) = found.optional()? else { return Ok(None) };
+        Ok(Some(Self { kind: kind(number)?, ..row }))
     }
 
     fn find_or_insert(tx: &Transaction<'_>, doc: DocRef) -> Result<Self> {
@@ -393,6 +394,7 @@ impl Row {
             waiting: 0,
             own: false,
             seen: false,
+            last_n: 0,
             is_new: true,
         })
     }
@@ -432,13 +434,12 @@ fn put_snapshot(tx: &Transaction<'_>, no: i64, body: &[u8]) -> Result<()> {
 }
 
 /// The next number in the order of arrival: after all of this document and all that waits.
-pub(super) fn next_n(conn: &Connection, no: i64) -> Result<i64> {
-    let sql = "SELECT 1 + max(
-        coalesce((SELECT max(n) FROM change WHERE doc = ?1), 0),
+pub(super) fn next_n(conn: &Connection, row: &Row) -> Result<i64> {
+    let sql = "SELECT 1 + max(?1,
         coalesce((SELECT max(n) FROM change WHERE lane = 0), 0),
         coalesce((SELECT max(n) FROM change WHERE lane = 1), 0),
         coalesce((SELECT max(n) FROM change WHERE lane = 2), 0))";
-    Ok(conn.prepare_cached(sql)?.query_row([no], |r| r.get(0))?)
+    Ok(conn.prepare_cached(sql)?.query_row([row.last_n], |r| r.get(0))?)
 }
 
 /// Stores a change unless it is stored; says whether it was new.

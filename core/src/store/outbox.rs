@@ -241,7 +241,7 @@ pub fn set_aside(
 /// The database's; `BadChange`.
 pub fn requeue(tx: &Transaction<'_>, doc: DocRef, changes: &[Change], lane: Lane, at: Millis) -> Result<usize> {
     let row = Row::find(tx, doc.id)?.ok_or_else(|| chunks::not_held(doc.id))?;
-    let mut n = chunks::next_n(tx, row.no)?;
+    let mut n = chunks::next_n(tx, &row)?;
     let mut count = 0;
     for change in changes {
         // What is not in the tail lies in the snapshot: its bytes come back only to be sent.
@@ -255,7 +255,8 @@ pub fn requeue(tx: &Transaction<'_>, doc: DocRef, changes: &[Change], lane: Lane
             count += 1;
         }
     }
-    tx.prepare_cached("UPDATE doc SET waiting = waiting + ?2 WHERE no = ?1")?.execute(params![row.no, count])?;
+    tx.prepare_cached("UPDATE doc SET waiting = waiting + ?2, last_n = ?3 WHERE no = ?1")?
+        .execute(params![row.no, count, n])?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 

@@ -25,6 +25,7 @@ CREATE TABLE doc (
   tail       INTEGER NOT NULL DEFAULT 0,  -- changes after the snapshot
   tail_bytes INTEGER NOT NULL DEFAULT 0,
   snap_bytes INTEGER NOT NULL DEFAULT 0,
+  last_n     INTEGER NOT NULL DEFAULT 0,  -- order of arrival of its newest change
   due        INTEGER NOT NULL DEFAULT -9223372036854775808,
   parent     BLOB,
   status     TEXT NOT NULL DEFAULT '',
