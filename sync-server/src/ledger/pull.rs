@@ -242,17 +242,12 @@ impl Ledger {
                                 want.push((*server).clone());
                             }
                         }
-                        None => match self.storage().in_scope(tenant.id, session.staff, device.doc).await? {
-                            true => {}
-                            false => {
-                                let stored = self.storage().load(tenant.id, &[device.doc]).await?;
-                                match stored.first() {
-                                    // The server lost the whole document.
-                                    None => want.push(Held { doc: device.doc, kind: device.kind, heads: Vec::new() }),
-                                    Some(_) => answer.left.push(device.doc),
-                                }
-                            }
-                        },
+                        // Lost with everything, or lost what brought it into this scope. What the device has
+                        // that is not here must come before it may go from the device.
+                        None if !self.knows(tenant, device.doc, &device.heads).await? => {
+                            want.push(Held { doc: device.doc, kind: device.kind, heads: Vec::new() });
+                        }
+                        None => answer.left.push(device.doc),
                     }
                 }
                 send.extend(

@@ -786,6 +786,34 @@ async fn a_restored_server_gets_back_what_it_lost_also_from_others() {
 }
 
 #[tokio::test]
+async fn what_a_restored_server_lost_is_not_purged_with_the_scope_it_lost() {
+    let mut s = Story::new(25).await;
+    s.first.settle(&s.town).await;
+    s.first.open(s.order);
+    s.first.settle(&s.town).await;
+    let backup = s.town.memory.fork();
+    let (item, b) = (s.town.id(), s.second.session.staff);
+    s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
+    s.office.sync(&s.town).await;
+    s.second.settle(&s.town).await;
+    s.second.write::<Visit>(s.visit, |v| v.remarks = Text("第二人所写".into()));
+    s.second.settle(&s.town).await;
+    let lost = s.town.heads(s.visit).await;
+    let town = s.town.restored(backup).await;
+    // The server has the visit, but neither the edit nor the assignment.
+    s.second.once(&town).await;
+    let wanted = reconcile(&mut s.second, &town).await;
+    assert!(wanted.iter().any(|w| w.doc == s.visit.into()));
+    let request = SyncRequest { push: repush(&s.second, &wanted), digest: None, ..s.second.request() };
+    let answer = town.ledger.sync(&s.second.session, request).await.unwrap();
+    assert!(answer.verdicts.iter().all(|v| v.fate == Fate::Accepted), "{:?}", answer.verdicts);
+    s.second.take(&answer);
+    assert_eq!(town.heads(s.visit).await, lost);
+    s.second.settle(&town).await;
+    assert!(s.second.docs.contains_key(&DocId::from(s.visit)));
+}
+
+#[tokio::test]
 async fn a_forged_seal_vouches_for_nothing() {
     let (mut s, town) = fallen(22).await;
     s.first.once(&town).await;
