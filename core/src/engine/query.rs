@@ -10,10 +10,12 @@ use crate::domain::forms_content::{dispatch_content, visit_content};
 use crate::domain::stage::{Contradiction, job_visits, request_stage, stage, visit_stage};
 use crate::domain::summary::{answering, order_of};
 use crate::domain::{
-    ChangeHash, Customer, Date, DocRef, Entity, Kind, Staff, StaffId, VisitId, WorkOrder, WorkOrderId, WorldExt as _,
+    ChangeHash, Customer, Date, DocRef, Entity, Kind, Staff, StaffId, VisitId, WorkOrder, WorkOrderId, World as _, WorldExt as _,
     Zone,
 };
 use crate::error::{Error, Result};
+use crate::forms::{dispatch_data, render_dispatch, render_visit, visit_data};
+use crate::messages::Language;
 use crate::store::outbox::Refused;
 use crate::store::{View, chunks, meta, outbox, views};
 use crate::sync::device::clashed;
@@ -402,6 +404,39 @@ impl Engine {
             bytes: found.bytes,
             estimate_ms: found.seconds.map(|s| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX)),
         })
+    }
+
+    /// A form as printable HTML: form 1 of a work order, form 2 of a visit.
+    ///
+    /// # Errors
+    /// `NotFound` where it is not held; `Invalid` for a kind without a form; the store's.
+    pub fn render(&self, doc: DocRef, language: Language) -> Result<String> {
+        let view = View::new(self.device.read());
+        let entity = view.entity(doc);
+        let settings = view.settings();
+        let names = |staff| self.name(staff);
+        let page = match entity.ok_or_else(|| Error::NotFound(format!("{} {}", doc.kind.name(), doc.id)))? {
+            Entity::WorkOrder(order) => {
+                let visits = job_visits(doc.id.into(), &order, &view);
+                render_dispatch(&dispatch_data(&order, &visits, &names, &settings), language)
+            }
+            Entity::Visit(visit) => {
+                let order = order_of(&visit, &view).map(|(_, order)| order);
+                let request = visit.request.or(order.as_ref().and_then(|o| o.request));
+                let request = request.and_then(|id| view.get::<crate::domain::Request>(id));
+                let customer = order.as_ref().and_then(|o| o.customer).or(request.as_ref().and_then(|r| r.customer));
+                let customer = customer.and_then(|id| view.get::<Customer>(id));
+                let (id, order, request) = (doc.id.into(), order.as_ref(), request.as_ref());
+                let data = visit_data(id, &visit, order, request, customer.as_ref(), &names, &settings);
+                render_visit(&data, language)
+            }
+            other => {
+                let detail = format!("a {} has no form", other.kind().name());
+                return Err(Error::Invalid { field: "kind", detail });
+            }
+        };
+        view.finish()?;
+        Ok(page)
     }
 
     /// What the customer is shown, named: for `Command::Sign`.

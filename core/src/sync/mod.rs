@@ -5,3 +5,5 @@ pub mod client;
 pub mod device;
 pub mod protocol;
 pub mod session;
+#[cfg(test)]
+mod tests;
