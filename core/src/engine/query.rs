@@ -10,8 +10,8 @@ use crate::domain::forms_content::{dispatch_content, visit_content};
 use crate::domain::stage::{Contradiction, job_visits, request_stage, stage, visit_stage};
 use crate::domain::summary::{answering, order_of};
 use crate::domain::{
-    ChangeHash, Customer, Date, DocRef, Entity, Kind, Staff, StaffId, VisitId, WorkOrder, WorkOrderId, World as _, WorldExt as _,
-    Zone,
+    ChangeHash, Customer, Date, DocRef, Entity, Kind, Staff, StaffId, VisitId, WorkOrder, WorkOrderId, World as _,
+    WorldExt as _, Zone,
 };
 use crate::error::{Error, Result};
 use crate::forms::{dispatch_data, render_dispatch, render_visit, visit_data};

@@ -20,16 +20,19 @@ fn fresh() -> Engine {
 fn enrolled() -> Engine {
     let mut engine = fresh();
     engine.begin_enrolment().unwrap();
-    let answer = EnrolAnswer {
+    engine.finish_enrolment("https://onsite.example", &answer()).unwrap();
+    engine
+}
+
+fn answer() -> EnrolAnswer {
+    EnrolAnswer {
         tenant: TenantId(Uuid::from_u128(1)),
         company: "华南纸浆模塑".into(),
         device: crate::domain::DeviceId(Uuid::from_u128(2)),
         device_code: "A7".into(),
         staff: StaffId(Uuid::from_u128(3)),
         roles: [Role::Technician].into(),
-    };
-    engine.finish_enrolment("https://onsite.example", &answer).unwrap();
-    engine
+    }
 }
 
 #[test]
@@ -94,6 +97,93 @@ fn refused_edits_that_are_not_there() {
     assert_eq!(engine.dismiss(1).unwrap_err().code(), "not_found");
     let command = Command::OpenUnplannedVisit { request: engine.new_id().into() };
     assert_eq!(engine.amend(1, &command).unwrap_err().code(), "not_found");
+}
+
+/// A repair request with a photo, as a technician without a network writes it.
+fn report(engine: &mut Engine) -> DocRef {
+    let id = DocRef::new(Kind::Request, crate::domain::DocId(engine.new_id()));
+    let command = Command::ReportRepair {
+        id: id.id.into(),
+        customer: None,
+        customer_name: "东莞绿源包装".into(),
+        contact_name: "张三".into(),
+        contact_phone: "13800000000".into(),
+        address: "一车间".into(),
+        equipment: None,
+        problem: "热压机漏油".into(),
+        reported: None,
+    };
+    assert_eq!(engine.execute(&command).unwrap().docs, [id]);
+    assert_eq!(engine.execute(&command).unwrap().docs, [], "the same command twice does it once");
+    let photo = engine.add_blob(b"jpeg", "image/jpeg").unwrap();
+    let command = Command::AddPhoto {
+        doc: id,
+        id: engine.new_id().into(),
+        blob: photo.blob,
+        size: photo.size,
+        media_type: "image/jpeg".into(),
+        caption: "漏油处".into(),
+        check: None,
+    };
+    engine.execute(&command).unwrap();
+    id
+}
+
+#[test]
+fn a_request_written_offline_is_found_shown_and_not_lost() {
+    let mut engine = enrolled();
+    let id = report(&mut engine);
+    for words in ["漏", "张三", "绿源"] {
+        assert_eq!(engine.search(words, None).unwrap().lines.len(), 1, "{words}");
+    }
+    let shown = engine.show(id).unwrap();
+    assert_eq!((shown.delivery, shown.stage), (Delivery::OnThisPhone, Some(crate::domain::stage::Stage::Reported)));
+    assert_eq!(engine.today(engine.day()).unwrap().requests.len(), 1);
+    let history = engine.history(id).unwrap();
+    assert_eq!(history.len(), 2);
+    assert!(history[1].paths.iter().any(|p| p == "problem"), "{history:?}");
+    let status = engine.status().unwrap();
+    assert_eq!((status.unsent_changes, status.blobs_waiting, status.safe_to_hand_in), (2, 1, false));
+    assert_eq!(status.reasons, ["unsafe.changes", "unsafe.photos"]);
+    assert_eq!(engine.sign_out().unwrap_err().code(), "unsent_work");
+    assert_eq!(engine.show(id).unwrap().entity, shown.entity, "and nothing was wiped");
+    assert_eq!(engine.list(Kind::Request, None, None).unwrap().lines.len(), 1);
+    assert_eq!(engine.render(id, crate::messages::Language::ZhCn).unwrap_err().code(), "invalid");
+}
+
+#[test]
+fn a_refused_command_writes_nothing_and_names_the_field() {
+    let mut engine = enrolled();
+    let command = Command::PutCustomer {
+        id: engine.new_id().into(),
+        name: "某厂".into(),
+        code: String::new(),
+        project_completed: None,
+        call_interval_days: None,
+    };
+    let refused = engine.execute(&command).unwrap_err();
+    assert!(matches!(refused, Error::Refused(_)), "{refused}");
+    assert_eq!(engine.status().unwrap().unsent_changes, 0);
+}
+
+#[test]
+fn a_rescue_file_brings_the_work_to_another_phone_once() {
+    let mut lost = enrolled();
+    let id = report(&mut lost);
+    let file = lost.rescue_export("correct horse").unwrap();
+    assert_eq!(lost.rescue_export("short").unwrap_err().code(), "invalid");
+    let mut other = fresh();
+    other.begin_enrolment().unwrap();
+    let mut answer = answer();
+    answer.device = crate::domain::DeviceId(Uuid::from_u128(77));
+    other.finish_enrolment("https://onsite.example", &answer).unwrap();
+    assert_eq!(other.rescue_import(&file, "wrong horse").unwrap_err().code(), "rescue_unreadable");
+    let got = other.rescue_import(&file, "correct horse").unwrap();
+    assert_eq!((got.docs.as_slice(), got.changes, got.blobs, got.failed.len()), ([id].as_slice(), 2, 1, 0));
+    assert_eq!(other.show(id).unwrap().entity, lost.show(id).unwrap().entity);
+    assert_eq!(other.status().unwrap().unsent_changes, 2);
+    assert_eq!(other.status().unwrap().blobs_waiting, 1);
+    assert_eq!(other.rescue_import(&file, "correct horse").unwrap().changes, 0, "twice is once");
 }
 
 /// Every `.rs` file below `dir`, with its module path's first part.
@@ -161,7 +251,9 @@ fn without_default_features_there_is_no_network_and_no_runtime() {
     let tree = String::from_utf8(out.stdout).unwrap();
     assert!(tree.contains("automerge"), "{tree}");
     for never in ["tokio", "reqwest", "hyper", "mio", "rayon", "crossbeam"] {
-        let found = tree.lines().find(|l| l.split(' ').next().is_some_and(|n| n == never || n.starts_with(&format!("{never}-"))));
+        let found = tree
+            .lines()
+            .find(|l| l.split(' ').next().is_some_and(|n| n == never || n.starts_with(&format!("{never}-"))));
         assert_eq!(found, None);
     }
 }

@@ -114,7 +114,7 @@ pub fn wipe(tx: &Transaction<'_>) -> Result<Vec<crate::domain::Sha256>> {
     };
     tx.execute_batch(
         "INSERT INTO words (words) VALUES ('delete-all');
-         DELETE FROM change; DELETE FROM snapshot; DELETE FROM mark; DELETE FROM person; DELETE FROM refused;
+         DELETE FROM fresh; DELETE FROM change; DELETE FROM snapshot; DELETE FROM mark; DELETE FROM person; DELETE FROM refused;
          DELETE FROM blob_ref; DELETE FROM blob; DELETE FROM doc; DELETE FROM meta;",
     )?;
     Ok(names)

@@ -41,12 +41,9 @@ fn enrolled(n: u128) -> EnrolAnswer {
 
 fn device(n: u128) -> (Device, Arc<SeededEnv>) {
     let env = Arc::new(SeededEnv::new(u64::try_from(n).unwrap(), T0));
-    let mut device = Device::open(
-        Connection::open_in_memory().unwrap(),
-        Box::new(Arc::clone(&env)),
-        Box::new(MemoryBlobs::new()),
-    )
-    .unwrap();
+    let mut device =
+        Device::open(Connection::open_in_memory().unwrap(), Box::new(Arc::clone(&env)), Box::new(MemoryBlobs::new()))
+            .unwrap();
     device.begin_enrolment().unwrap();
     device.finish_enrolment("https://onsite.example", &enrolled(n)).unwrap();
     (device, env)
@@ -194,7 +191,8 @@ fn edits_are_pushed_once_and_acknowledged() {
     assert_eq!(pushed(&request), [(id.id, hash)]);
     assert_eq!(request.digest, None, "no digest while changes wait");
     assert_eq!(request.account.changes, 1);
-    let got = report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &Fate::Accepted), ..answer(1) }));
+    let got =
+        report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &Fate::Accepted), ..answer(1) }));
     assert_eq!((got.pushed, got.accepted, got.round_trips), (1, 1, 1));
     assert!(outbox::account(device.read()).unwrap().safe_to_hand_in());
     assert_eq!(outbox::delivery(device.read(), id.id).unwrap(), outbox::Delivery::Accepted);
@@ -335,7 +333,8 @@ fn a_refused_edit_is_kept_aside_and_innocent_ones_are_written_again() {
     assert_ne!(meta::actor(device.read()).unwrap(), before, "under a new incarnation");
     let open = outbox::refused(device.read(), true).unwrap();
     assert_eq!(open.iter().map(|r| r.hash).collect::<Vec<_>>(), [guilty], "both versions are kept");
-    let got = report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(2) }));
+    let got =
+        report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(2) }));
     assert_eq!((got.accepted, got.refused), (2, 1));
     assert!(outbox::account(device.read()).unwrap().safe_to_hand_in());
 }
@@ -347,7 +346,11 @@ fn a_refused_document_that_was_new_leaves_only_its_refusal() {
     edit(&mut device, id, note("x"));
     let mut session = Session::new(SessionOptions::default());
     let request = start(&mut session, &mut device);
-    report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &aside("not_your_visit")), ..answer(1) }));
+    report(&take(
+        &mut session,
+        &mut device,
+        &SyncAnswer { verdicts: all(&request, &aside("not_your_visit")), ..answer(1) },
+    ));
     assert!(chunks::held(device.read(), id.id).unwrap().is_none());
     assert_eq!(outbox::refused(device.read(), true).unwrap().len(), 1);
 }
@@ -362,7 +365,8 @@ fn a_copied_file_mints_a_new_actor_and_writes_again() {
     let mut session = Session::new(SessionOptions::default());
     let request = start(&mut session, &mut device);
     let old = pushed(&request);
-    let message = SyncAnswer { verdicts: all(&request, &Fate::ActorReused), orders: vec![Order::NewActor], ..answer(1) };
+    let message =
+        SyncAnswer { verdicts: all(&request, &Fate::ActorReused), orders: vec![Order::NewActor], ..answer(1) };
     let next = sent(&take(&mut session, &mut device, &message));
     let new = pushed(&next);
     assert_eq!(new.len(), 2);
@@ -392,13 +396,13 @@ fn a_twins_change_under_the_same_number_is_taken_and_ours_written_again() {
     twin.write(actor, staff(1), T0, &[Write::Put(id.id, theirs.wrap())]).unwrap().unwrap();
     let mut session = Session::new(SessionOptions::default());
     let request = start(&mut session, &mut device);
-    let message =
-        SyncAnswer { verdicts: all(&request, &Fate::Later), docs: vec![delivery(id, &twin)], ..answer(1) };
+    let message = SyncAnswer { verdicts: all(&request, &Fate::Later), docs: vec![delivery(id, &twin)], ..answer(1) };
     let next = sent(&take(&mut session, &mut device, &message));
     assert_eq!(pushed(&next).len(), 1);
     let merged = visit(&device, id);
     assert_eq!((merged.remarks.0.as_str(), merged.outcome), ("我", Some(Outcome::Incomplete)));
-    let got = report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(2) }));
+    let got =
+        report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(2) }));
     assert_eq!(got.skipped, []);
 }
 
@@ -453,8 +457,13 @@ fn a_restored_server_gets_back_what_it_lost_sealed() {
     let push = sent(&take(&mut session, &mut device, &message));
     assert_eq!(push.push.len(), 1);
     assert_eq!(push.push[0].changes.len(), 1, "only what it lost");
-    assert_eq!(push.push[0].sealed, Some(Sealed { heads: doc.heads(), seal: vec![9; 32] }), "of another author: sealed");
-    let got = report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&push, &Fate::Accepted), ..other(4) }));
+    assert_eq!(
+        push.push[0].sealed,
+        Some(Sealed { heads: doc.heads(), seal: vec![9; 32] }),
+        "of another author: sealed"
+    );
+    let got =
+        report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&push, &Fate::Accepted), ..other(4) }));
     assert!(got.reconciled);
     assert_eq!(chunks::held(device.read(), id.id).unwrap().unwrap().accepted, doc.heads());
     let quiet = start(&mut session, &mut device);
@@ -505,15 +514,17 @@ fn an_answer_that_leads_nowhere_ends_in_a_wait() {
 #[test]
 fn a_message_refused_whole_is_halved_until_the_bad_item_stands_alone() {
     let (mut device, _) = device(1);
-    let hashes: Vec<_> = (0..6).map(|n| edit(&mut device, doc_ref(Kind::Visit, n), note("x"))).collect();
-    let poison = hashes[3];
+    for n in 0..6 {
+        edit(&mut device, doc_ref(Kind::Visit, n), note("x"));
+    }
+    let poison = doc_ref(Kind::Visit, 3).id;
     let mut session = Session::new(SessionOptions::default());
     let mut request = start(&mut session, &mut device);
     let mut n = 0;
     let got = loop {
         n += 1;
         assert!(n < 40, "it ends");
-        let bad = pushed(&request).iter().any(|(_, h)| *h == poison);
+        let bad = request.push.iter().any(|p| p.doc == poison);
         let effects = if bad {
             let failure = Failure { code: "bad_body".into(), status: 400, retry_after: None };
             let now = device.env.now();
@@ -575,7 +586,8 @@ fn photos_go_last_in_parts_and_give_way_to_texts() {
     let mut session = Session::new(SessionOptions { chunk: 1_000, ..SessionOptions::default() });
     let request = start(&mut session, &mut device);
     assert_eq!(request.account.blob_bytes, 2_500);
-    let effects = take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &Fate::Accepted), ..answer(1) });
+    let effects =
+        take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &Fate::Accepted), ..answer(1) });
     let [Effect::Upload { upload, offset: 0, size: 2_500, .. }] = effects.as_slice() else { panic!("{effects:?}") };
     assert!(upload.is_empty());
     let mut progress = |device: &mut Device, upload: &str, sent| {
@@ -588,7 +600,8 @@ fn photos_go_last_in_parts_and_give_way_to_texts() {
     edit(&mut device, id, note("！"));
     let request = sent(&progress(&mut device, "/v1/blobs/uploads/1", 1_000));
     assert_eq!(request.push.len(), 1);
-    let effects = take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &Fate::Accepted), ..answer(2) });
+    let effects =
+        take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &Fate::Accepted), ..answer(2) });
     assert!(
         matches!(effects.as_slice(), [Effect::Upload { offset: 1_000, upload, .. }] if upload == "/v1/blobs/uploads/1"),
         "{effects:?}"
@@ -653,7 +666,8 @@ fn challenges_are_signed_for_this_device_only() {
     device.finish_enrolment("https://x", &enrolled(1)).unwrap();
     let signed = device.sign_challenge("nonce").unwrap();
     let message = [b"onsite-token-v1".as_slice(), signed.device.as_bytes(), b"nonce"].concat();
-    let bytes: Vec<u8> = (0..64).map(|i| u8::from_str_radix(&signed.signature[2 * i..2 * i + 2], 16).unwrap()).collect();
+    let bytes: Vec<u8> =
+        (0..64).map(|i| u8::from_str_radix(&signed.signature[2 * i..2 * i + 2], 16).unwrap()).collect();
     let signature = Signature::from_slice(&bytes).unwrap();
     VerifyingKey::from_bytes(&public).unwrap().verify_strict(&message, &signature).unwrap();
 }
