@@ -9,7 +9,7 @@ use crate::domain::*;
 use crate::env::{Env as _, SeededEnv};
 use crate::store::blobs::MemoryBlobs;
 use crate::store::outbox::lane_of;
-use crate::store::{Blobs as _, View, blobs, chunks, meta, outbox, views};
+use crate::store::{View, blobs, chunks, meta, outbox, views};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
