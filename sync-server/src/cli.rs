@@ -49,6 +49,8 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Takes in customers and equipment from a CSV or XLSX file: all of it, or nothing.
+    Import(Import),
     /// Reads the configuration and says what is wrong, or what holds.
     CheckConfig,
 }
@@ -124,6 +126,18 @@ struct RevokeDevice {
     company: String,
     /// The device's id or short code.
     device: String,
+}
+
+#[derive(Args, Debug)]
+struct Import {
+    /// The company's id or name.
+    #[arg(long)]
+    company: String,
+    /// The file.
+    file: PathBuf,
+    /// Only checks.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 fn role(s: &str) -> Result<Role, String> {
@@ -246,6 +260,7 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
             println!("devices revoked since the backup must be revoked again");
             Ok(())
         }
+        Command::Import(args) => import(&config, args).await,
         Command::CheckConfig => {
             println!(
                 "listen    {}\naddress   {}\ndatabase  {}\nblobs     {}",
@@ -257,6 +272,42 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
             println!("tls       {}", if config.tls.key.is_some() { "by this server" } else { "by a proxy" });
             Ok(())
         }
+    }
+}
+
+async fn import(config: &Config, args: Import) -> Result<(), Error> {
+    use crate::import::{Failed, MAX_FILE, run};
+    let size = std::fs::metadata(&args.file)?.len();
+    if size > MAX_FILE as u64 {
+        return Err(Error::TooLarge(format!("{}: {size} bytes; at most {MAX_FILE}", args.file.display())));
+    }
+    let bytes = std::fs::read(&args.file)?;
+    let ledger = crate::open(config).await?;
+    let company = company(&ledger, &args.company).await?;
+    let operator = Author {
+        staff: StaffId(uuid::Uuid::nil()),
+        roles: BTreeSet::from([Role::Admin, Role::Clerk]),
+        device_code: None,
+    };
+    match run(&ledger, company, &operator, &bytes, &args.file.to_string_lossy(), args.dry_run).await {
+        Ok(plan) => {
+            println!(
+                "customers: {} new, {} changed; equipment: {} new, {} changed{}",
+                plan.customers_new,
+                plan.customers_changed,
+                plan.equipment_new,
+                plan.equipment_changed,
+                if args.dry_run { " (only checked)" } else { "" }
+            );
+            Ok(())
+        }
+        Err(Failed::Lines(lines)) => {
+            for line in &lines {
+                eprintln!("{}: {line}", args.file.display());
+            }
+            Err(Error::bad("bad_lines", "file", format!("{} errors; nothing was imported", lines.len())))
+        }
+        Err(Failed::Server(e)) => Err(e),
     }
 }
 

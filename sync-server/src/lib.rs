@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod gate;
+pub mod import;
 pub mod keep;
 pub mod ledger;
 pub mod metrics;
