@@ -261,6 +261,15 @@ mod tests {
     }
 
     #[test]
+    fn every_refusal_has_words_in_both_languages() {
+        for (code, _) in domain::rules::CODES {
+            for lang in Language::ALL {
+                assert!(find(lang, &format!("reject.{code}")).is_some(), "reject.{code} has no {lang} words");
+            }
+        }
+    }
+
+    #[test]
     fn values_are_filled_in_once() {
         assert_eq!(tf(Language::ZhCn, "form.date", &[("y", "2026"), ("m", "{d}"), ("d", "3")]), "2026 年 {d} 月 3 日");
         assert_eq!(tf(Language::En, "no such key {x}", &[("x", "1")]), "no such key 1");

@@ -16,7 +16,7 @@ use onsite_core::env::SystemEnv;
 use onsite_core::error::{Error, Result};
 use onsite_core::forms;
 use onsite_core::messages::{self, Language, t, tf};
-use onsite_core::store::FolderBlobs;
+use onsite_core::store::blobs::FolderBlobs;
 use onsite_core::sync::session::SyncReport;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Read as _};
@@ -43,7 +43,12 @@ pub struct DeviceArgs {
 #[derive(Subcommand, Debug)]
 enum Do {
     /// 绑定: enrols this device by a one-time code.
-    Enrol { server: String, code: String, #[arg(long, default_value = "terminal")] name: String },
+    Enrol {
+        server: String,
+        code: String,
+        #[arg(long, default_value = "terminal")]
+        name: String,
+    },
     /// 同步: sends what waits and fetches what is new.
     Sync,
     /// Stays in sync until interrupted, and says what changes.
@@ -51,13 +56,21 @@ enum Do {
     /// 今日工作
     Today,
     /// 列表: documents of a kind (work_order, customer, visit, request, suggestion, complaint …).
-    List { #[arg(default_value = "work_order")] kind: String, #[arg(long)] status: Option<String> },
+    List {
+        #[arg(default_value = "work_order")]
+        kind: String,
+        #[arg(long)]
+        status: Option<String>,
+    },
     /// 查看
     Show { job: String },
     /// 历史: who changed what, when.
     History { job: String },
     /// 搜索: finds single Chinese characters too.
-    Search { #[arg(required = true)] words: Vec<String> },
+    Search {
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
     /// 接单
     Acknowledge { job: String },
     /// 出发
@@ -77,7 +90,13 @@ enum Do {
     /// 离开现场
     Depart { job: String },
     /// 货物检查: one line of the checklist (model, quantity, label, packaging).
-    Inspect { job: String, check: String, result: CheckResult, #[arg(default_value = "")] note: String },
+    Inspect {
+        job: String,
+        check: String,
+        result: CheckResult,
+        #[arg(default_value = "")]
+        note: String,
+    },
     /// 记事
     Note { job: String, text: String },
     /// 与客户沟通
@@ -96,7 +115,14 @@ enum Do {
         unit: String,
     },
     /// 照片
-    Photo { job: String, file: PathBuf, #[arg(default_value = "")] caption: String, #[arg(long)] check: Option<String> },
+    Photo {
+        job: String,
+        file: PathBuf,
+        #[arg(default_value = "")]
+        caption: String,
+        #[arg(long)]
+        check: Option<String>,
+    },
     /// 填写: service, diagnosis, resolution, remarks or comment; `-` reads standard input.
     Text { job: String, field: String, text: String },
     /// 处理结果: completed or incomplete.
@@ -109,7 +135,13 @@ enum Do {
         remarks: String,
     },
     /// 验收
-    Accept { job: String, #[arg(long)] no: bool, #[arg(default_value = "")] remark: String },
+    Accept {
+        job: String,
+        #[arg(long)]
+        no: bool,
+        #[arg(default_value = "")]
+        remark: String,
+    },
     /// 满意度: very_satisfied, satisfied, neutral, dissatisfied.
     Rate {
         job: String,
@@ -120,7 +152,12 @@ enum Do {
         comment: String,
     },
     /// 客户签字: strokes from a file, or a doodle in their place.
-    Sign { job: String, name: String, #[arg(long)] strokes: Option<PathBuf> },
+    Sign {
+        job: String,
+        name: String,
+        #[arg(long)]
+        strokes: Option<PathBuf>,
+    },
     /// 客户未签字
     RefuseSignature { job: String, reason: String },
     /// 收款, in yuan.
@@ -156,11 +193,26 @@ enum Do {
     /// Opens a visit for one's own request, before the office has dispatched.
     Unplanned { request: String },
     /// 改进建议
-    Suggest { title: String, text: String, #[arg(long)] job: Option<String> },
+    Suggest {
+        title: String,
+        text: String,
+        #[arg(long)]
+        job: Option<String>,
+    },
     /// 说明: replies to a complaint, or to a proposal by its key.
-    Statement { text: String, #[arg(long)] complaint: Option<String>, #[arg(long)] proposal: Option<String> },
+    Statement {
+        text: String,
+        #[arg(long)]
+        complaint: Option<String>,
+        #[arg(long)]
+        proposal: Option<String>,
+    },
     /// 打印: writes both forms as HTML.
-    Print { job: String, #[arg(long, default_value = ".")] to: PathBuf },
+    Print {
+        job: String,
+        #[arg(long, default_value = ".")]
+        to: PathBuf,
+    },
     /// 状态: what waits; whether this phone may be handed in.
     Status,
     /// 出发前检查: whether everything for the day is here.
@@ -345,7 +397,9 @@ impl Phone {
         match found.as_slice() {
             [one] => Ok(one.summary.doc),
             [] => Err(Error::NotFound(text.into())),
-            many => Err(invalid("job", tf(self.lang, "cli.ambiguous", &[("text", text), ("n", &many.len().to_string())]))),
+            many => {
+                Err(invalid("job", tf(self.lang, "cli.ambiguous", &[("text", text), ("n", &many.len().to_string())])))
+            }
         }
     }
 

@@ -19,15 +19,23 @@ pub(super) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<()> {
 fn width(c: char) -> usize {
     match u32::from(c) {
         0..=0x1f | 0x7f..=0x9f | 0x300..=0x36f | 0x200b..=0x200f => 0,
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe4f | 0xff00..=0xff60
-        | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe4f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
 }
 
 /// At most `limit` columns of a line.
 fn cut(text: &str, limit: usize) -> String {
-    let line: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
+    let line: String =
+        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
     if line.chars().map(width).sum::<usize>() <= limit {
         return line;
     }
@@ -82,11 +90,12 @@ pub(super) fn delivery(lang: Language, d: Delivery) -> &'static str {
 
 impl Phone {
     fn clock(&self, at: Millis) -> String {
-        let minutes = match self.entity(DocRef::new(onsite_core::domain::Kind::Settings, onsite_core::domain::SETTINGS)) {
+        let minutes = match self.entity(DocRef::new(onsite_core::domain::Kind::Settings, onsite_core::domain::SETTINGS))
+        {
             Some(Entity::Settings(s)) => s.utc_offset_minutes,
             _ => 480,
         };
-        Zone { minutes }.clock(at)
+        Zone { minutes }.wall(at).strftime("%Y-%m-%d %H:%M").to_string()
     }
 
     fn due(&self, at: Option<Millis>) -> String {
@@ -142,7 +151,10 @@ impl Phone {
         if self.json {
             return json(today);
         }
-        println!("{}", tf(self.lang, "cli.today", &[("day", &today.day.to_string()), ("n", &today.jobs.len().to_string())]));
+        println!(
+            "{}",
+            tf(self.lang, "cli.today", &[("day", &today.day.to_string()), ("n", &today.jobs.len().to_string())])
+        );
         let rows: Vec<_> = today
             .jobs
             .iter()
@@ -158,7 +170,14 @@ impl Phone {
             })
             .chain(today.requests.iter().map(|l| {
                 let s = &l.summary;
-                (s.number.clone(), s.title.clone(), s.subtitle.clone(), self.word(&s.status), self.due(s.due), l.delivery)
+                (
+                    s.number.clone(),
+                    s.title.clone(),
+                    s.subtitle.clone(),
+                    self.word(&s.status),
+                    self.due(s.due),
+                    l.delivery,
+                )
             }))
             .enumerate()
             .map(|(i, (number, title, subject, stage, due, d))| {
@@ -231,7 +250,9 @@ impl Phone {
         }
         let rows: Vec<_> = entries
             .iter()
-            .map(|e| vec![self.clock(e.at), e.name.clone(), e.paths.join(" "), delivery(self.lang, e.delivery).to_owned()])
+            .map(|e| {
+                vec![self.clock(e.at), e.name.clone(), e.paths.join(" "), delivery(self.lang, e.delivery).to_owned()]
+            })
             .collect();
         print!("{}", table(&["cli.when", "cli.who", "cli.what", "cli.delivery"].map(|h| t(self.lang, h)), &rows));
         Ok(())
@@ -272,7 +293,10 @@ impl Phone {
             println!("  {}{doc} {} B", t(self.lang, &m.key), m.bytes);
         }
         if let Some(ms) = r.estimate_ms {
-            println!("  {}", tf(self.lang, "cli.estimate", &[("bytes", &r.bytes.to_string()), ("s", &(ms / 1000).to_string())]));
+            println!(
+                "  {}",
+                tf(self.lang, "cli.estimate", &[("bytes", &r.bytes.to_string()), ("s", &(ms / 1000).to_string())])
+            );
         }
         Ok(())
     }
@@ -291,7 +315,13 @@ impl Phone {
                 println!("  {} ({})", clash.path, messages::field(self.lang, &clash.path));
                 for (n, v) in clash.values.iter().enumerate() {
                     let who = v.by.map(|by| self.name(by)).unwrap_or_default();
-                    println!("    {}{} {}  {who} {}", n + 1, if v.shown { "*" } else { " " }, v.value, self.clock(v.at));
+                    println!(
+                        "    {}{} {}  {who} {}",
+                        n + 1,
+                        if v.shown { "*" } else { " " },
+                        v.value,
+                        self.clock(v.at)
+                    );
                 }
             }
         }
@@ -345,7 +375,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_with_chinese_in_them() {
-        let text = table(&["编号", "客户"], &[vec!["A-1".into(), "三原华丰".into()], vec!["长编号二".into(), "乙\n丙".into()]]);
+        let text = table(
+            &["编号", "客户"],
+            &[vec!["A-1".into(), "三原华丰".into()], vec!["长编号二".into(), "乙\n丙".into()]],
+        );
         assert_eq!(text, "编号      客户\nA-1       三原华丰\n长编号二  乙 丙\n");
         assert_eq!(cut("三原华丰蛋托厂", 7), "三原华…");
     }
