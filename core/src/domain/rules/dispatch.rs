@@ -297,10 +297,11 @@ fn issue(c: &mut Case<'_, '_>, id: WorkOrderId) -> Decided {
     d.order_date = Some(Zone::of(&c.world.settings()).day(c.now().best()));
     d.customer_name = file.name.clone();
     // What was planned by hand for this job stays; the file fills the rest.
-    if let Some(contact) = file.contacts.values().find(|x| !x.removed) {
-        if d.contact_name.is_empty() && d.contact_phone.is_empty() {
-            (d.contact_name, d.contact_phone) = (contact.name.clone(), contact.phone.clone());
-        }
+    if let Some(contact) = file.contacts.values().find(|x| !x.removed)
+        && d.contact_name.is_empty()
+        && d.contact_phone.is_empty()
+    {
+        (d.contact_name, d.contact_phone) = (contact.name.clone(), contact.phone.clone());
     }
     if d.service_address.is_empty() {
         let machine = before.equipment.and_then(|e| file.equipment.get(&e)).and_then(|e| e.address);
@@ -409,10 +410,10 @@ fn book(
     let before: WorkOrder = c.get("id", id)?;
     let booking =
         Booking { mark: c.mark(), receipt, amount: check::amount("amount", amount)?, what: check::name("what", what)? };
-    if let Some(receipt) = receipt {
-        if !job_visits(id, &before, c.world).iter().any(|(_, v)| v.receipts.contains_key(&receipt)) {
-            return no("not_found", "receipt", "no visit has this receipt");
-        }
+    if let Some(receipt) = receipt
+        && !job_visits(id, &before, c.world).iter().any(|(_, v)| v.receipts.contains_key(&receipt))
+    {
+        return no("not_found", "receipt", "no visit has this receipt");
     }
     let mut after = before.clone();
     let added = check::add("booking", &mut after.bookings, item, booking, |a, b| {

@@ -8,7 +8,7 @@ use crate::domain::{
     Role, Satisfaction, Sha256, Signature, Stamp, Strokes, Text, UsedItem, Visit, VisitEvent, VisitId, WorkOrder,
     WorkOrderId, WorldExt as _,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// What a photo may be.
 pub const MEDIA_TYPES: &[&str] = &["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"];
@@ -189,10 +189,10 @@ fn numbered(c: &mut Case<'_, '_>, id: VisitId, before: Option<Visit>, fresh: Vis
     let is_new = before.is_none();
     let before = before.unwrap_or(fresh);
     let mut after = before.clone();
-    if !after.provisional_numbers.contains_key(&c.by.staff) {
+    if let Entry::Vacant(slot) = after.provisional_numbers.entry(c.by.staff) {
         let number = c.provisional_number();
         if !number.is_empty() {
-            after.provisional_numbers.insert(c.by.staff, number);
+            slot.insert(number);
         }
     }
     if is_new { create(id, after) } else { Ok(edit(id, &before, after)) }
