@@ -1,9 +1,9 @@
 //! The ledger under honest and hostile phones, over the storage in memory.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::storage::{Batch, Device, MemoryStorage, SetAside};
+use crate::storage::{Batch, Device, MemoryStorage, SetAside, SqliteStorage};
 use onsite_core::document::{Actor, Change, Doc};
 use onsite_core::domain::*;
 use onsite_core::env::SeededEnv;
@@ -15,27 +15,57 @@ const NOON: Millis = Millis(1_763_956_800_000);
 /// A company, its ledger and the dice to draw ids from.
 struct Town {
     ledger: Ledger,
-    memory: Arc<MemoryStorage>,
+    memory: Arc<dyn Storage>,
+    /// How its storage is copied.
+    copy: Copier,
     env: Arc<SeededEnv>,
     tenant: TenantId,
 }
 
+/// A storage's backup, opened.
+#[derive(Clone)]
+enum Copier {
+    Memory(Arc<MemoryStorage>),
+    File(Arc<tempfile::TempDir>),
+}
+
 impl Town {
     async fn new(seed: u64) -> Self {
-        let env = Arc::new(SeededEnv::new(seed, NOON));
         let memory = Arc::new(MemoryStorage::new());
-        let ledger = Ledger::new(memory.clone(), env.clone());
-        let tenant = ledger.create_tenant("浆模设备公司").await.unwrap().id;
-        Self { ledger, memory, env, tenant }
+        Self::over(seed, memory.clone(), Copier::Memory(memory)).await
     }
 
-    /// The same company as it was when `memory` was copied, restored: in another epoch.
-    async fn restored(&self, memory: MemoryStorage) -> Self {
-        let memory = Arc::new(memory);
+    /// A company in an SQLite file.
+    async fn on_disk(seed: u64) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let storage = SqliteStorage::open(&dir.path().join("onsite.db")).unwrap();
+        Self::over(seed, Arc::new(storage), Copier::File(dir)).await
+    }
+
+    async fn over(seed: u64, memory: Arc<dyn Storage>, copy: Copier) -> Self {
+        let env = Arc::new(SeededEnv::new(seed, NOON));
+        let ledger = Ledger::new(memory.clone(), env.clone());
+        let tenant = ledger.create_tenant("浆模设备公司").await.unwrap().id;
+        Self { ledger, memory, copy, env, tenant }
+    }
+
+    async fn backup(&self) -> Arc<dyn Storage> {
+        match &self.copy {
+            Copier::Memory(memory) => Arc::new(memory.fork()),
+            Copier::File(dir) => {
+                let to = dir.path().join("backup.db");
+                self.memory.backup(&to).await.unwrap();
+                Arc::new(SqliteStorage::open(&to).unwrap())
+            }
+        }
+    }
+
+    /// The same company as it was at its backup, restored: in another epoch.
+    async fn restored(&self, memory: Arc<dyn Storage>) -> Self {
         let ledger = Ledger::new(memory.clone(), self.env.clone());
         self.env.advance(1000);
         ledger.new_epoch(self.tenant).await.unwrap();
-        Self { ledger, memory, env: self.env.clone(), tenant: self.tenant }
+        Self { ledger, memory, copy: self.copy.clone(), env: self.env.clone(), tenant: self.tenant }
     }
 
     fn id<T: From<uuid::Uuid>>(&self) -> T {
@@ -238,7 +268,10 @@ struct Story {
 
 impl Story {
     async fn new(seed: u64) -> Self {
-        let town = Town::new(seed).await;
+        Self::of(Town::new(seed).await).await
+    }
+
+    async fn of(town: Town) -> Self {
         let (boss, a, b): (StaffId, StaffId, StaffId) = (town.id(), town.id(), town.id());
         let mut office = town.phone(boss, OFFICE).await;
         let first = town.phone(a, &[Role::Technician]).await;
@@ -630,8 +663,13 @@ async fn another_company_sees_and_writes_nothing() {
     let mut spy = s.first.clone();
     spy.session.tenant = other;
     assert!(matches!(s.town.ledger.sync(&spy.session, spy.request()).await, Err(Error::Revoked)));
-    let town =
-        Town { ledger: s.town.ledger.clone(), memory: s.town.memory.clone(), env: s.town.env.clone(), tenant: other };
+    let town = Town {
+        ledger: s.town.ledger.clone(),
+        memory: s.town.memory.clone(),
+        copy: s.town.copy.clone(),
+        env: s.town.env.clone(),
+        tenant: other,
+    };
     let mut own = town.phone(s.first.session.staff, OFFICE).await;
     own.sync(&town).await;
     assert!(own.docs.is_empty());
@@ -732,10 +770,10 @@ fn repush(phone: &Phone, wanted: &[Held]) -> Vec<Push> {
 }
 
 /// The office assigns the second; both technicians work; then the server falls back to before all that.
-async fn fallen(seed: u64) -> (Story, Town) {
-    let mut s = Story::new(seed).await;
+async fn fallen(town: Town) -> (Story, Town) {
+    let mut s = Story::of(town).await;
     s.first.settle(&s.town).await;
-    let backup = s.town.memory.fork();
+    let backup = s.town.backup().await;
     let (item, b) = (s.town.id(), s.second.session.staff);
     s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
     s.office.sync(&s.town).await;
@@ -752,7 +790,16 @@ async fn fallen(seed: u64) -> (Story, Town) {
 
 #[tokio::test]
 async fn a_restored_server_gets_back_what_it_lost_also_from_others() {
-    let (mut s, town) = fallen(21).await;
+    gets_back(Town::new(21).await).await;
+}
+
+#[tokio::test]
+async fn a_server_restored_from_an_older_file_gets_back_what_it_lost() {
+    gets_back(Town::on_disk(26).await).await;
+}
+
+async fn gets_back(town: Town) {
+    let (mut s, town) = fallen(town).await;
     let lost = s.town.heads(s.visit).await;
     let order = s.town.heads(s.order).await;
     assert!(town.heads(s.visit).await.is_empty());
@@ -791,7 +838,7 @@ async fn what_a_restored_server_lost_is_not_purged_with_the_scope_it_lost() {
     s.first.settle(&s.town).await;
     s.first.open(s.order);
     s.first.settle(&s.town).await;
-    let backup = s.town.memory.fork();
+    let backup = s.town.backup().await;
     let (item, b) = (s.town.id(), s.second.session.staff);
     s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
     s.office.sync(&s.town).await;
@@ -815,7 +862,7 @@ async fn what_a_restored_server_lost_is_not_purged_with_the_scope_it_lost() {
 
 #[tokio::test]
 async fn a_forged_seal_vouches_for_nothing() {
-    let (mut s, town) = fallen(22).await;
+    let (mut s, town) = fallen(Town::new(22).await).await;
     s.first.once(&town).await;
     let wanted = reconcile(&mut s.first, &town).await;
     let mut pushes = repush(&s.first, &wanted);
@@ -845,7 +892,12 @@ async fn a_forged_seal_vouches_for_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pushes_at_once_leave_no_gap() {
-    let s = Story::new(23).await;
+    at_once(Town::new(23).await).await;
+    at_once(Town::on_disk(27).await).await;
+}
+
+async fn at_once(town: Town) {
+    let s = Story::of(town).await;
     let town = Arc::new(s.town);
     let mut phones = Vec::new();
     for _ in 0..8 {
