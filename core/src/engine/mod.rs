@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use uuid::Uuid;
 
 pub use crate::store::outbox::Delivery;
+pub use crate::sync::device::Watcher;
 pub use view::*;
 
 /// A device's records: single-owner and synchronous. Behind a mutex where
@@ -244,7 +245,7 @@ impl Engine {
     // ---- the notice ----
 
     /// Calls `f` after each commit with the documents that changed: own commands and syncs.
-    pub fn watch(&mut self, f: Box<dyn Fn(&[DocRef]) + Send>) -> WatchId {
+    pub fn watch(&mut self, f: Watcher) -> WatchId {
         WatchId(self.device.watch(f))
     }
 

@@ -21,7 +21,8 @@ const ROLES: &str = "enrol.roles";
 /// Documents with clashes, so that nobody has to load all to find them.
 const CLASHED: &str = "clashed";
 
-type Watcher = Box<dyn Fn(&[DocRef]) + Send>;
+/// Hears of each commit: the documents that changed.
+pub type Watcher = Box<dyn Fn(&[DocRef]) + Send>;
 
 /// The open file, its clock and dice, its blobs, and who wants to hear of changes.
 pub struct Device {

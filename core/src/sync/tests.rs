@@ -391,8 +391,7 @@ fn a_twins_change_under_the_same_number_is_taken_and_ours_written_again() {
     edit(&mut device, id, note("我"));
     // The same file on another phone wrote, and was faster.
     let mut twin = Doc::new(Kind::Visit);
-    let mut theirs = Visit::default();
-    theirs.outcome = Some(Outcome::Incomplete);
+    let theirs = Visit { outcome: Some(Outcome::Incomplete), ..Visit::default() };
     twin.write(actor, staff(1), T0, &[Write::Put(id.id, theirs.wrap())]).unwrap().unwrap();
     let mut session = Session::new(SessionOptions::default());
     let request = start(&mut session, &mut device);
