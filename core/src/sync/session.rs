@@ -555,6 +555,8 @@ impl Session {
     ) -> Result<bool> {
         match (step, answer) {
             (Step::None, _) => return Ok(false),
+            // What of empty ranges did not fit is asked for again, once this much is here.
+            (Step::Ranges, Some(ReconcileAnswer::Differ(_))) if more => return Ok(false),
             (Step::Ranges, Some(ReconcileAnswer::Differ(ranges))) if !ranges.is_empty() => {
                 self.differ = Some(ranges.into_iter().collect::<BTreeSet<_>>().into_iter().collect());
                 return Ok(true);
