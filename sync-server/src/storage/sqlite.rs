@@ -232,7 +232,7 @@ fn alone(conn: &Connection, job: Job, answers: &mut Vec<Answer>) -> Result<()> {
         let rolled = || Error::Database("the transaction was rolled back".into());
         return done.and_then(Result::err).map_or_else(|| Err(rolled()), Err);
     }
-    if !done.is_some_and(|d| d.is_ok()) {
+    if done.is_none_or(|d| d.is_err()) {
         conn.prepare_cached("ROLLBACK TO job")?.execute([])?;
     }
     conn.prepare_cached("RELEASE job")?.execute([])?;
@@ -1234,7 +1234,7 @@ impl Storage for SqliteStorage {
             Ok(())
         })
         .await?;
-        self.read_any(|conn| Ok(one(conn, "SELECT 1 FROM probe", [], |_| Ok(()))?.map_or((), drop))).await
+        self.read_any(|conn| one(conn, "SELECT 1 FROM probe", [], |_| Ok(())).map(|_| ())).await
     }
 
     async fn backup(&self, to: &Path) -> Result<()> {
