@@ -51,6 +51,10 @@ enum Command {
     },
     /// Takes in customers and equipment from a CSV or XLSX file: all of it, or nothing.
     Import(Import),
+    /// Runs a whole company to look at: a year of history, six phones that work offline.
+    Demo(crate::demo::DemoArgs),
+    /// The technician's phone in a terminal: works with no network and no server's configuration.
+    Device(crate::device::DeviceArgs),
     /// Reads the configuration and says what is wrong, or what holds.
     CheckConfig,
 }
@@ -150,18 +154,23 @@ fn role(s: &str) -> Result<Role, String> {
 /// Runs the command that the arguments name. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let config = match Config::load(cli.config.as_deref()) {
-        Ok(config) => config,
-        Err(e) => {
-            eprintln!("onsite: {e}");
-            return ExitCode::from(2);
-        }
-    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
             eprintln!("onsite: {e}");
             return ExitCode::FAILURE;
+        }
+    };
+    // A phone has no server's configuration.
+    let cli = match cli {
+        Cli { command: Command::Device(args), .. } => return runtime.block_on(crate::device::run(args)),
+        cli => cli,
+    };
+    let config = match Config::load(cli.config.as_deref()) {
+        Ok(config) => config,
+        Err(e) => {
+            eprintln!("onsite: {e}");
+            return ExitCode::from(2);
         }
     };
     match runtime.block_on(dispatch(cli.command, config)) {
@@ -260,6 +269,9 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
             println!("devices revoked since the backup must be revoked again");
             Ok(())
         }
+        Command::Demo(args) => crate::demo::run(args).await,
+        // Done before the configuration was read.
+        Command::Device(_) => Ok(()),
         Command::Import(args) => import(&config, args).await,
         Command::CheckConfig => {
             println!(

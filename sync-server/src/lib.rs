@@ -4,6 +4,7 @@ pub mod auth;
 pub mod blobs;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod device;
 pub mod error;
 pub mod gate;
