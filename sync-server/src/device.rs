@@ -713,16 +713,16 @@ impl Phone {
         unit: String,
     ) -> Result<(ItemId, String, String, String)> {
         let means = |no: &str, n: &str| n == name || (!no.is_empty() && (no == part_no || no == name));
-        if let Ok(detail) = self.engine().show(DocRef::new(Kind::Visit, visit)) {
-            if let Entity::Visit(v) = detail.entity {
-                if let Some((id, i)) = v.items.iter().find(|(_, i)| means(&i.part_no, &i.name)) {
-                    return Ok((*id, i.part_no.clone(), i.name.clone(), i.unit.clone()));
-                }
-                let order = v.work_order.map(|w| self.order(w)).transpose()?.flatten();
-                let mut required = order.iter().flat_map(|o| o.dispatch.items.iter());
-                if let Some((id, i)) = required.find(|(_, i)| !i.removed && means(&i.part_no, &i.name)) {
-                    return Ok((*id, i.part_no.clone(), i.name.clone(), i.unit.clone()));
-                }
+        if let Ok(detail) = self.engine().show(DocRef::new(Kind::Visit, visit))
+            && let Entity::Visit(v) = detail.entity
+        {
+            if let Some((id, i)) = v.items.iter().find(|(_, i)| means(&i.part_no, &i.name)) {
+                return Ok((*id, i.part_no.clone(), i.name.clone(), i.unit.clone()));
+            }
+            let order = v.work_order.map(|w| self.order(w)).transpose()?.flatten();
+            let mut required = order.iter().flat_map(|o| o.dispatch.items.iter());
+            if let Some((id, i)) = required.find(|(_, i)| !i.removed && means(&i.part_no, &i.name)) {
+                return Ok((*id, i.part_no.clone(), i.name.clone(), i.unit.clone()));
             }
         }
         Ok((self.item(), part_no, name, unit))

@@ -192,10 +192,10 @@ fn decode(bytes: &[u8]) -> std::result::Result<String, LineError> {
     let guessed = guess.guess(Some(b"cn"), chardetng::Utf8Detection::Deny);
     // Short Chinese files are often guessed Western: GB18030 is what the office's spreadsheets write.
     for encoding in [encoding_rs::GB18030, guessed] {
-        if let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes) {
-            if !text.contains('\0') {
-                return Ok(text.into_owned());
-            }
+        if let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes)
+            && !text.contains('\0')
+        {
+            return Ok(text.into_owned());
         }
     }
     Err(LineError::file("bad_encoding", "is neither UTF-8, UTF-16 nor GBK/GB18030"))
@@ -409,10 +409,10 @@ fn rows(grid: &Grid) -> std::result::Result<Vec<Row>, Vec<LineError>> {
             if machine.model.is_empty() {
                 c.wrong(Field::Model, "empty", "a machine needs its model");
             }
-            if let (Some(from), Some(to)) = (machine.installed, machine.warranty_until) {
-                if to < from {
-                    c.wrong(Field::Warranty, "bad_date", "the warranty ends before the installation");
-                }
+            if let (Some(from), Some(to)) = (machine.installed, machine.warranty_until)
+                && to < from
+            {
+                c.wrong(Field::Warranty, "bad_date", "the warranty ends before the installation");
             }
             row.equipment = Some(machine);
         }
