@@ -228,12 +228,12 @@ impl Company<'_> {
     /// A one-time code for a technician's phone.
     ///
     /// # Errors
-    /// The command fails or prints no code.
-    pub fn device_code(&self, staff: StaffId) -> Result<String> {
-        let staff = staff.to_string();
-        let args = ["device-code", "--company", &self.name, "--staff", &staff, "--json"];
-        let printed = self.server.run(&args, "")?;
-        let json: Value = serde_json::from_str(&printed).with_context(|| format!("not JSON: {printed}"))?;
+    /// The office refuses.
+    pub async fn device_code(&self, staff: StaffId) -> Result<String> {
+        let asked = serde_json::json!({ "staff": staff });
+        let (status, body) = self.office.request("POST", "/api/device-codes", Some(asked)).await?;
+        ensure!(status == 200, "{status}: {body}");
+        let json: Value = serde_json::from_str(&body)?;
         Ok(json["code"].as_str().context("no code")?.to_owned())
     }
 
@@ -244,7 +244,7 @@ impl Company<'_> {
     pub async fn phone(&self, dir: &Path, staff: StaffId) -> Result<Phone> {
         let link = Link::to(self.server.addr)?;
         let phone = Phone::open(dir, link)?;
-        phone.client.enrol(&phone.link.url(), &self.device_code(staff)?, "测试手机").await?;
+        phone.client.enrol(&phone.link.url(), &self.device_code(staff).await?, "测试手机").await?;
         Ok(phone)
     }
 }
@@ -344,7 +344,8 @@ impl Office {
     /// # Errors
     /// It is not there.
     pub async fn entity<T: serde::de::DeserializeOwned>(&self, kind: Kind, id: Uuid) -> Result<T> {
-        let shown = self.get(&format!("/api/documents/{}/{id}", kind.name())).await?;
+        let shown = self.get(&format!("/api/documents/{id}")).await?;
+        ensure!(shown["entity"]["kind"] == kind.name(), "of another kind: {shown}");
         Ok(serde_json::from_value(shown["entity"].clone())?)
     }
 
@@ -352,8 +353,8 @@ impl Office {
     ///
     /// # Errors
     /// It is not there.
-    pub async fn status(&self, kind: Kind, id: Uuid) -> Result<String> {
-        let shown = self.get(&format!("/api/documents/{}/{id}", kind.name())).await?;
+    pub async fn status(&self, id: Uuid) -> Result<String> {
+        let shown = self.get(&format!("/api/documents/{id}")).await?;
         Ok(shown["summary"]["status"].as_str().unwrap_or_default().to_owned())
     }
 }
