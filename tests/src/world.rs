@@ -399,7 +399,7 @@ pub struct Phone {
     /// Its engine.
     pub engine: Arc<Mutex<Engine>>,
     /// Its line to the server.
-    pub client: Client,
+    pub client: Arc<Client>,
 }
 
 impl Phone {
@@ -413,7 +413,7 @@ impl Phone {
         let conn = rusqlite::Connection::open(dir.join("device.sqlite"))?;
         let blobs = FolderBlobs::open(dir.join("blobs"))?;
         let engine = Arc::new(Mutex::new(Engine::open(conn, Box::new(env.clone()), Box::new(blobs))?));
-        let client = Client::new(engine.clone(), "onsite-e2e/0.1")?;
+        let client = Arc::new(Client::new(engine.clone(), "onsite-e2e/0.1")?);
         Ok(Self { dir: dir.to_owned(), link, env, engine, client })
     }
 
