@@ -23,10 +23,10 @@ pub(crate) enum Placed {
 }
 
 /// Reads a change; a refused one is named by the hash its bytes would have.
-pub(crate) fn read(bytes: Vec<u8>) -> Result<Change, (ChangeHash, Vec<u8>, Rejection)> {
+pub(crate) fn read(bytes: Vec<u8>) -> Result<Change, Box<(ChangeHash, Vec<u8>, Rejection)>> {
     // The hash of an uncompressed chunk covers all behind magic and checksum.
     let name = ChangeHash(sha2::Sha256::digest(bytes.get(8..).unwrap_or_default()).into());
-    Change::parse(bytes.clone()).map_err(|e| (name, bytes, Rejection::new(e.code(), "", e.to_string())))
+    Change::parse(bytes.clone()).map_err(|e| Box::new((name, bytes, Rejection::new(e.code(), "", e.to_string()))))
 }
 
 /// Checks author, number and parents of a change against the document as it

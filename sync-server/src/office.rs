@@ -84,7 +84,7 @@ pub enum AsideCommand {
         /// Why.
         reason: String,
         /// What to do.
-        command: Command,
+        command: Box<Command>,
     },
 }
 
@@ -274,7 +274,7 @@ impl Ledger {
             if verdict == "accepted" {
                 let at = DocRef { kind: refused.kind, id: doc };
                 draft.load(&[at]).await?;
-                let change = gate::read(refused.body.clone()).map_err(|(_, _, why)| Error::Refused(why))?;
+                let change = gate::read(refused.body.clone()).map_err(|bad| Error::Refused(bad.2))?;
                 let device = refused.device;
                 let work = draft.work(doc)?;
                 match gate::place(&change, &work.doc, device, refused.staff, true) {

@@ -11,7 +11,7 @@ use onsite_core::domain::{
     DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, VisitId, WorkOrder, WorldExt as _,
     Write, Zone,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// Changes after the snapshot from which a new snapshot is due.
 const LONG_TAIL: usize = 24;
@@ -191,9 +191,8 @@ impl<'a> Draft<'a> {
                 }
             }
             for visit in visits {
-                if !after.record_numbers.contains_key(&visit) {
-                    let number = self.number("visit", "SR").await?;
-                    after.record_numbers.insert(visit, number);
+                if let Entry::Vacant(entry) = after.record_numbers.entry(visit) {
+                    entry.insert(self.number("visit", "SR").await?);
                 }
             }
             if after != before {

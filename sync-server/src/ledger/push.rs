@@ -136,7 +136,7 @@ impl Judge<'_, '_> {
             for bytes in &push.changes {
                 let (hash, body) = match gate::read(bytes.to_vec()) {
                     Ok(change) => (change.header.hash, change.bytes),
-                    Err((hash, body, _)) => (hash, body),
+                    Err(bad) => (bad.0, bad.1),
                 };
                 self.set_aside(
                     hash,
@@ -151,7 +151,10 @@ impl Judge<'_, '_> {
         for bytes in &push.changes {
             match gate::read(bytes.to_vec()) {
                 Ok(change) => changes.push(change),
-                Err((hash, body, why)) => self.set_aside(hash, body, why, None),
+                Err(bad) => {
+                    let (hash, body, why) = *bad;
+                    self.set_aside(hash, body, why, None);
+                }
             }
         }
         let vouched = match &push.sealed {

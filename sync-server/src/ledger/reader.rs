@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::storage::{Storage, View};
 use onsite_core::domain::{DocId, DocRef, Entity, Kind, TenantId, World, summary};
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
 #[derive(Default)]
 struct Missed {
@@ -51,8 +51,8 @@ impl<'a> Reader<'a> {
     /// Takes a row in that was loaded with its document.
     pub(crate) fn know(&mut self, view: &View) -> Result<()> {
         let doc = view.summary.doc.id;
-        if !self.views.contains_key(&doc) {
-            self.views.insert(doc, Some((view.clone(), view.entity()?)));
+        if let Entry::Vacant(entry) = self.views.entry(doc) {
+            entry.insert(Some((view.clone(), view.entity()?)));
         }
         Ok(())
     }
