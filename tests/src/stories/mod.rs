@@ -82,7 +82,7 @@ async fn job(office: &Office, customer: CustomerId, machine: ItemId, technicians
 /// Opens the visit on a phone and arrives.
 fn arrive(phone: &Phone, order: WorkOrderId) -> VisitId {
     phone.execute(&Command::OpenVisit { work_order: order }).unwrap();
-    let visit = VisitId::of_dispatch(order, 0);
+    let visit = VisitId::of_dispatch(order, 1);
     for event in [EventKind::Acknowledged, EventKind::TravelStarted, EventKind::Arrived] {
         happen(phone, visit, event);
     }
