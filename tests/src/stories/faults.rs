@@ -36,7 +36,7 @@ async fn cut_at_every_message() {
             let _ = phone.sync().await;
             reached |= phone.link.cuts() > before;
             phone.link.heal();
-            phone.sync().await.unwrap();
+            sync_through(&phone).await;
             assert!(phone.engine().status().unwrap().safe_to_hand_in);
         }
         n += 1;
@@ -72,12 +72,12 @@ async fn server_killed_during_pushes() {
         server.kill();
         let _ = push.await;
         server.up().await.unwrap();
-        phone.sync().await.unwrap();
+        sync_through(&phone).await;
     }
     assert!(phone.engine().status().unwrap().safe_to_hand_in);
     let db = server.database().unwrap();
     let json: String =
-        db.query_row("SELECT entity FROM view WHERE doc_id = ?1", [&visit.0.as_bytes()[..]], |row| row.get(0)).unwrap();
+        db.query_row("SELECT entity FROM view WHERE doc = ?1", [&visit.0.as_bytes()[..]], |row| row.get(0)).unwrap();
     for text in &written {
         assert_eq!(json.matches(text.as_str()).count(), 1, "{text} is there exactly once");
     }
@@ -165,11 +165,11 @@ async fn server_restored_from_an_older_backup() {
     server.up().await.unwrap();
     // The phone that wrote them is lost; the other one gives back what the server forgot.
     drop(phone);
-    other.sync().await.unwrap();
-    other.sync().await.unwrap();
+    sync_through(&other).await;
+    sync_through(&other).await;
     let db = server.database().unwrap();
     let entity = |id: Uuid| -> String {
-        db.query_row("SELECT entity FROM view WHERE doc_id = ?1", [&id.as_bytes()[..]], |row| row.get(0)).unwrap()
+        db.query_row("SELECT entity FROM view WHERE doc = ?1", [&id.as_bytes()[..]], |row| row.get(0)).unwrap()
     };
     assert!(entity(visit.0).contains("备份后"), "the phone's edit is back");
     assert!(entity(order.0).contains("新签合同"), "the office's edit is back");
@@ -215,7 +215,7 @@ async fn photos_cut_midway() {
     }
     phone.link.heal();
     assert!(!phone.engine().status().unwrap().safe_to_hand_in, "not safe before the photo is acknowledged");
-    phone.sync().await.unwrap();
+    sync_through(&phone).await;
     assert!(phone.engine().status().unwrap().safe_to_hand_in);
     let sent = phone.link.bytes() - start;
     assert!(sent < 2 * bytes.len() as u64, "resumed, not begun anew: {sent} bytes for {}", bytes.len());

@@ -153,6 +153,14 @@ async fn the_whole_chart() {
     office.execute(&Command::TakeBackItem { id: order, item: required, quantity: 1 }).await.unwrap();
     let told = Command::TellCustomer { id: order, problem: "密封圈老化".into(), solved: true };
     office.execute(&told).await.unwrap();
+    // Wang worked while he was taken off: both facts stay, the office settles.
+    let close = serde_json::to_value(Command::CloseWorkOrder { id: order }).unwrap();
+    let (status, body) = office.request("POST", "/api/commands", Some(close)).await.unwrap();
+    assert_eq!(status, 422, "{body}");
+    for contradiction in a.show(Kind::WorkOrder, order.0).unwrap().contradictions {
+        let settle = Command::Settle { id: order, contradiction: contradiction.key, reason: "两人都算".into() };
+        office.execute(&settle).await.unwrap();
+    }
     office.execute(&Command::CloseWorkOrder { id: order }).await.unwrap();
     office.execute(&Command::ArchiveWorkOrder { id: order }).await.unwrap();
     assert_eq!(office.status(order.0).await.unwrap(), "archived");
