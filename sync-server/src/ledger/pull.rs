@@ -181,7 +181,8 @@ impl Ledger {
                     }
                 }
                 let end = done == total;
-                if (budget.spent && !(end && last)) || (end && !last) {
+                let stop = if end { !last } else { budget.spent };
+                if stop {
                     answer.remaining = (total - done) as u64;
                     return Ok(Some(Place { ver: row.ver, doc: Some(row.doc) }));
                 }
@@ -236,9 +237,12 @@ impl Ledger {
                     match ours.get(&device.doc) {
                         Some(server) if server.heads == device.heads => {}
                         Some(server) => {
-                            // Heads alone do not say who is ahead: both sides tell what they have.
-                            send.push(Want { doc: device.doc, after: None });
-                            if !self.knows(tenant, device.doc, &device.heads).await? {
+                            // Where the server lacks something it asks first: an answer now would
+                            // replace the seal that vouches for what it lost. What the device
+                            // lacks besides comes with the next comparison.
+                            if self.knows(tenant, device.doc, &device.heads).await? {
+                                send.push(Want { doc: device.doc, after: None });
+                            } else {
                                 want.push((*server).clone());
                             }
                         }
