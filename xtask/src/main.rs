@@ -28,14 +28,10 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
-    /// Run the benchmarks and print their ratios.
+    /// Run the benchmarks of documents and store, beside bare Automerge and bare SQLite.
     Bench {
-        /// Devices, documents each, changed each: the reconnect storm.
-        #[arg(long, num_args = 3, default_values_t = [10, 300, 10])]
-        storm: Vec<usize>,
-        /// Run the storm of other systems too; the folder holds `automerge-repo` and `samod`.
-        #[arg(long)]
-        peers: Option<PathBuf>,
+        /// Only benchmarks whose name contains this.
+        filter: Option<String>,
     },
 }
 
@@ -44,7 +40,7 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Demo { args } => demo(&args),
         Task::Test { quick } => test(quick),
-        Task::Bench { storm, peers } => bench(&storm, peers.as_deref()),
+        Task::Bench { filter } => bench(filter.as_deref()),
     }
 }
 
@@ -79,15 +75,6 @@ fn missing_packages() -> Vec<&'static str> {
     if !on_path("cc") {
         missing.push("gcc");
     }
-    if !on_path("chromium") {
-        missing.push("chromium");
-    }
-    if !on_path("pdftotext") {
-        missing.push("poppler-utils");
-    }
-    if !Path::new("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc").exists() {
-        missing.push("fonts-noto-cjk");
-    }
     missing
 }
 
@@ -98,9 +85,7 @@ fn install_what_is_missing() -> Result<()> {
     }
     let list = missing.join(" ");
     if !on_path("apt-get") {
-        bail!(
-            "these are missing and there is no apt-get to install them with: {list}\n(chromium, poppler-utils and CJK fonts are needed by the tests of the printed forms)"
-        );
+        bail!("these are missing and there is no apt-get to install them with: {list}");
     }
     let sudo = if on_path("sudo") { "sudo" } else { "env" };
     let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
@@ -183,55 +168,10 @@ fn snapshots(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn bench(storm: &[usize], peers: Option<&Path>) -> Result<()> {
-    run("cargo", &["bench", "-p", "onsite-core", "--locked"], &[])?;
-    run("cargo", &["build", "--release", "--locked", "-p", "onsite-server", "-p", "onsite-e2e"], &[])?;
-    let sizes: Vec<String> = storm.iter().map(ToString::to_string).collect();
-    let sizes: Vec<&str> = sizes.iter().map(String::as_str).collect();
-    run("target/release/storm", &sizes, &[])?;
-    if let Some(peers) = peers {
-        peer_storms(peers, &sizes)?;
+fn bench(filter: Option<&str>) -> Result<()> {
+    let mut args = vec!["bench", "-p", "onsite-core", "--locked", "--bench", "document", "--bench", "store"];
+    if let Some(filter) = filter {
+        args.extend(["--", filter]);
     }
-    Ok(())
-}
-
-/// The same storm by other systems, in the same run.
-fn peer_storms(peers: &Path, sizes: &[&str]) -> Result<()> {
-    let repo = peers.join("automerge-repo");
-    if repo.is_dir() && on_path("npm") {
-        let work = root().join("target/peers/automerge-repo");
-        copy(&repo, &work)?;
-        let dir = work.display().to_string();
-        run("npm", &["install", "--silent", "--no-fund", "--no-audit", "--prefix", &dir], &[])?;
-        let script = work.join("storm.mjs").display().to_string();
-        let mut args = vec![script.as_str()];
-        args.extend(sizes);
-        println!("automerge-repo:");
-        run("node", &args, &[])?;
-    }
-    let samod = peers.join("samod");
-    if samod.is_dir() {
-        let work = root().join("target/peers/samod");
-        copy(&samod, &work)?;
-        let manifest = work.join("Cargo.toml").display().to_string();
-        let mut args = vec!["run", "--release", "--manifest-path", &manifest, "--", "storm"];
-        args.extend(sizes);
-        println!("samod:");
-        run("cargo", &args, &[])?;
-    }
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
+    run("cargo", &args, &[])
 }

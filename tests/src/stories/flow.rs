@@ -210,3 +210,19 @@ async fn cancelled_while_completed() {
     let detail = phone.show(Kind::WorkOrder, order.0).unwrap();
     assert!(!detail.contradictions.is_empty());
 }
+
+/// The demo's own check: six real phones live a day, and the office sees all of it.
+#[test]
+fn the_demo_runs_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let company = dir.path().join("company");
+    let out = std::process::Command::new(crate::world::onsite())
+        .args(["demo", "--once", "--dir"])
+        .arg(&company)
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("http://127.0.0.1"), "{stdout}");
+}
