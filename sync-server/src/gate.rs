@@ -1,8 +1,8 @@
 //! The gate: what a change from elsewhere must pass before it is in the log.
 //!
 //! In order: shape and size ([`onsite_core::document::screen`], inside
-//! [`Change::parse`]); author, number and parents ([`place`]); a trial on a copy
-//! ([`trial`]); authority by kind. Refused changes are set aside by the ledger.
+//! [`Change::parse`]); author, number and parents (`place`); a trial on a copy
+//! (`trial`); authority by kind. Refused changes are set aside by the ledger.
 
 use onsite_core::document::{Change, Doc};
 use onsite_core::domain::{ChangeHash, DeviceId, Rejection, StaffId};
