@@ -7,6 +7,8 @@
 //! document: rows come ready from the ledger.
 
 mod apply;
+#[cfg(test)]
+mod conformance;
 mod memory;
 mod sqlite;
 

@@ -1,0 +1,452 @@
+//! What every storage must do: the same on all of them, and the same as each other.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use onsite_core::domain::DocRef;
+use serde_json::json;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const T: TenantId = TenantId(Uuid::from_u128(1));
+const OTHER: TenantId = TenantId(Uuid::from_u128(2));
+const NOW: Millis = Millis(1_800_000_000_000);
+const NO_ONE: StaffId = StaffId(Uuid::from_u128(999));
+
+fn doc(n: u64) -> DocId {
+    DocId(Uuid::from_u128(0x100 + u128::from(n)))
+}
+
+fn staff(n: u64) -> StaffId {
+    StaffId(Uuid::from_u128(0x200 + u128::from(n)))
+}
+
+fn device(n: u64) -> DeviceId {
+    DeviceId(Uuid::from_u128(0x300 + u128::from(n)))
+}
+
+fn hash(n: u64) -> ChangeHash {
+    ChangeHash(sha2::Sha256::digest(n.to_be_bytes()).into())
+}
+
+fn company(id: TenantId) -> Tenant {
+    Tenant { id, name: "安居".into(), epoch: u64::MAX - 5, head: 0, secret: [7; 32], created: NOW }
+}
+
+fn phone(n: u64, code: &str) -> Device {
+    Device {
+        id: device(n),
+        staff: staff(n),
+        code: code.into(),
+        name: "phone".into(),
+        public_key: vec![1, 2, 3],
+        alg: "ed25519".into(),
+        app: "1.0".into(),
+        enrolled: NOW,
+        revoked: None,
+    }
+}
+
+fn contact(n: u64, pushes: u64) -> DeviceSync {
+    DeviceSync {
+        device: device(n),
+        contact: NOW,
+        app: "1.0".into(),
+        offset: -5,
+        cursor: "v1.1.2".into(),
+        account: Account { changes: 3, ..Account::default() },
+        pushes,
+        last_push: vec![hash(n)],
+        own_upto: 0,
+    }
+}
+
+fn view(id: DocId, kind: Kind, rev: u64, search: &str) -> View {
+    let summary = Summary {
+        doc: DocRef::new(kind, id),
+        parent: None,
+        number: "1".into(),
+        title: "title".into(),
+        subtitle: String::new(),
+        status: "open".into(),
+        due: None,
+        people: Vec::new(),
+        flags: Vec::new(),
+        search: search.into(),
+    };
+    View { ver: 0, rev, heads: Vec::new(), entity: "{}".into(), summary, clashes: 0, changed: NOW }
+}
+
+/// A write of one change (`n` names it) to a document as it stands.
+async fn write(s: &dyn Storage, id: DocId, kind: Kind, n: u64, search: &str) -> DocWrite {
+    let old = s.load(T, &[id]).await.unwrap().pop();
+    let actor = Actor { device: device(1), incarnation: [0; 8] };
+    DocWrite {
+        doc: id,
+        kind,
+        expect: old.as_ref().map_or(0, |o| o.row.ver),
+        changes: vec![NewChange { hash: hash(n), actor, seq: n, device: device(1), body: n.to_be_bytes().to_vec() }],
+        heads: vec![hash(n)],
+        snapshot: None,
+        view: view(id, kind, old.map_or(0, |o| o.view.rev), search),
+        readers: BTreeSet::new(),
+        under: BTreeSet::new(),
+        over: BTreeSet::new(),
+    }
+}
+
+fn batch(docs: Vec<DocWrite>) -> Batch {
+    Batch { now: NOW, docs, ..Batch::default() }
+}
+
+fn refused(id: DocId, n: u64, at: i64) -> SetAside {
+    SetAside {
+        doc: id,
+        kind: Kind::Visit,
+        hash: hash(n),
+        staff: staff(1),
+        device: device(1),
+        code: "not_yours".into(),
+        field: "notes".into(),
+        detail: "不是你的".into(),
+        because_of: (n % 2 == 0).then(|| hash(n + 1)),
+        body: vec![0, 255],
+        at: Millis(at),
+        decided: None,
+    }
+}
+
+fn entry(action: &str) -> Audit {
+    Audit { at: NOW, by: staff(1), action: action.into(), subject: "x".into(), detail: json!({"a": 1}) }
+}
+
+async fn conform(s: &dyn Storage) {
+    s.ready().await.unwrap();
+    assert_eq!(s.tenant(T).await.unwrap(), None);
+    assert_eq!(s.scan(T, NO_ONE, Place { ver: 0, doc: None }, 1).await.unwrap_err().code(), "not_found");
+    assert_eq!(s.commit(T, Batch::default()).await.unwrap_err().code(), "not_found");
+    s.create_tenant(company(T)).await.unwrap();
+    s.create_tenant(company(OTHER)).await.unwrap();
+    assert_eq!(s.create_tenant(company(T)).await.unwrap_err().code(), "company_exists");
+    s.set_epoch(T, u64::MAX).await.unwrap();
+    assert_eq!(s.tenant(T).await.unwrap().unwrap().epoch, u64::MAX);
+    assert_eq!(s.tenants().await.unwrap().len(), 2);
+
+    // Commits: numbers, scopes, links, digests.
+    let mut order = write(s, doc(1), Kind::WorkOrder, 1, "格力空调 Gree-KFR35 13800138000").await;
+    order.readers.insert(staff(1));
+    order.over.insert(doc(2));
+    let done = s.commit(T, batch(vec![order.clone()])).await.unwrap();
+    assert_eq!((done.head, done.people), (1, [staff(1)].into()));
+    assert!(matches!(s.commit(T, batch(vec![order])).await, Err(Error::Moved)));
+    // The customer comes later and follows the order's reader.
+    let customer = write(s, doc(2), Kind::Customer, 2, "王小明").await;
+    assert_eq!(s.commit(T, batch(vec![customer])).await.unwrap().people, [staff(1)].into());
+    let mut all = write(s, doc(3), Kind::Staff, 3, "张三").await;
+    all.readers.insert(EVERYBODY);
+    s.commit(T, batch(vec![all])).await.unwrap();
+    let start = Place { ver: 0, doc: None };
+    let scan = s.scan(T, staff(1), start, 2).await.unwrap();
+    assert_eq!((scan.head, scan.rows.len(), scan.remaining, scan.epoch), (3, 2, 1, u64::MAX));
+    let held = s.held(T, staff(1)).await.unwrap();
+    let mut sum = Digest::default();
+    held.iter().for_each(|h| xor(&mut sum, doc_digest(h.doc, &h.heads)));
+    assert_eq!((held.len(), sum), (3, scan.digest));
+    assert!(s.in_scope(T, NO_ONE, doc(3)).await.unwrap() && !s.in_scope(T, NO_ONE, doc(1)).await.unwrap());
+    // Leaving: told once, unless one begins anew.
+    let again = write(s, doc(1), Kind::WorkOrder, 4, "格力空调 Gree-KFR35 13800138000").await;
+    s.commit(T, batch(vec![again])).await.unwrap();
+    let left = s.scan(T, staff(1), Place { ver: 3, doc: None }, 9).await.unwrap();
+    assert!(left.rows.len() == 1 && left.rows[0].left);
+    assert!(s.scan(T, staff(1), start, 9).await.unwrap().rows.iter().all(|r| !r.left));
+
+    // Another company sees nothing of it.
+    assert!(s.log(OTHER, 0, 9).await.unwrap().is_empty() && s.views(OTHER, &[doc(1)]).await.unwrap().is_empty());
+    let found = |text: &'static str| Query { search: Some(text.into()), ..Query::default() };
+    assert!(s.list(OTHER, &found("空调")).await.unwrap().is_empty());
+    for (text, n) in
+        [("空调", 1), ("调空", 0), ("gree 138", 1), ("GREE-kfr", 1), ("38001", 0), ("小明", 1), ("\"*^", 3), ("", 3)]
+    {
+        assert_eq!(s.list(T, &found(text)).await.unwrap().len(), n, "{text}");
+    }
+
+    // Snapshot and tail.
+    let mut snap = write(s, doc(2), Kind::Customer, 5, "李四").await;
+    snap.snapshot = Some(vec![9; 9]);
+    s.commit(T, batch(vec![snap])).await.unwrap();
+    let tail = write(s, doc(2), Kind::Customer, 6, "李四").await;
+    s.commit(T, batch(vec![tail])).await.unwrap();
+    let loaded = s.load(T, &[doc(9), doc(2)]).await.unwrap().pop().unwrap();
+    assert_eq!((loaded.snapshot, loaded.tail.len(), loaded.view.rev), (Some(vec![9; 9]), 1, 3));
+    let wants = [Want { doc: doc(2), after: Some(2) }, Want { doc: doc(2), after: None }];
+    let bodies = s.bodies(T, &wants).await.unwrap();
+    assert_eq!(bodies.iter().map(|b| b.changes.len()).collect::<Vec<_>>(), [2, 1]);
+    assert!(s.list(T, &found("小明")).await.unwrap().is_empty());
+
+    // A read mark takes a number, twice on the same document as well.
+    let mark = ReadMark { heads: vec![hash(6)], at: NOW, by: staff(1), ver: 0 };
+    s.mark_seen(T, doc(2), mark.clone()).await.unwrap();
+    assert_eq!(s.mark_seen(T, doc(2), mark.clone()).await.unwrap().head, 8);
+    assert_eq!(s.mark_seen(T, doc(77), mark).await.unwrap_err().code(), "not_found");
+    let log = s.log(T, 0, 99).await.unwrap();
+    assert_eq!(log.iter().map(|r| r.cursor).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+    assert_eq!(s.history(T, doc(2)).await.unwrap().len(), 3);
+
+    // All or nothing: the second document of the batch has moved, the first stays as it was.
+    let (good, mut bad) =
+        (write(s, doc(1), Kind::WorkOrder, 50, "x").await, write(s, doc(2), Kind::Customer, 51, "x").await);
+    bad.expect += 1;
+    assert!(matches!(s.commit(T, batch(vec![good, bad])).await, Err(Error::Moved)));
+    assert_eq!(s.tenant(T).await.unwrap().unwrap().head, 8);
+
+    // Devices, commands, counters, refused changes.
+    s.put_device(T, phone(1, "A1")).await.unwrap();
+    assert_eq!(s.put_device(T, phone(2, "A1")).await.unwrap_err().code(), "device_code_taken");
+    s.put_device_sync(T, contact(1, 1)).await.unwrap();
+    assert_eq!(s.device_tenant(device(1)).await.unwrap(), Some(T));
+    let push = Batch {
+        device: Some(device(1)),
+        counters: vec![CounterStep { name: "work_order/2026".into(), from: 0, to: 3 }],
+        aside: vec![refused(doc(2), 20, 1), refused(doc(2), 21, 2)],
+        audit: vec![entry("one"), entry("two")],
+        idempotent: Some(Idempotent { key: "k".into(), answer: "{}".into() }),
+        device_sync: Some(contact(1, 2)),
+        ..batch(Vec::new())
+    };
+    s.commit(T, push.clone()).await.unwrap();
+    assert_eq!(s.commit(T, push.clone()).await.unwrap_err().code(), "command_repeated");
+    assert!(matches!(s.commit(T, Batch { idempotent: None, ..push }).await, Err(Error::Moved)));
+    assert_eq!(s.counter(T, "work_order/2026").await.unwrap(), 3);
+    assert_eq!(s.answered(T, "k").await.unwrap().as_deref(), Some("{}"));
+    assert_eq!(s.devices(T).await.unwrap(), [(phone(1, "A1"), Some(contact(1, 2)))]);
+    let verdict = AsideDecision { verdict: "accepted".into(), by: staff(1), at: NOW, reason: String::new() };
+    let decide = Batch { decisions: vec![(doc(2), hash(20), verdict)], ..batch(Vec::new()) };
+    s.commit(T, decide.clone()).await.unwrap();
+    assert_eq!(s.commit(T, decide).await.unwrap_err().code(), "already_decided");
+    assert_eq!(s.aside(T, true, 9).await.unwrap(), [refused(doc(2), 21, 2)]);
+    assert_eq!(s.aside(T, false, 1).await.unwrap().len(), 1);
+    assert_eq!(s.aside_of(T, &[doc(2), doc(2)]).await.unwrap().len(), 2);
+    s.put_device(T, Device { revoked: Some(NOW), ..phone(1, "A1") }).await.unwrap();
+    let from = Batch { device: Some(device(1)), ..batch(Vec::new()) };
+    assert!(matches!(s.commit(T, from).await, Err(Error::Revoked)));
+    assert!(s.device(T, device(1)).await.unwrap().unwrap().revoked.is_some());
+    assert_eq!(s.device_sync(T, device(1)).await.unwrap(), Some(contact(1, 2)));
+    s.audit(T, vec![entry("three")]).await.unwrap();
+    assert!(audit_holds(&s.audit_log(T, 0, 9).await.unwrap()));
+    assert_eq!(s.audit_log(T, 2, 9).await.unwrap().len(), 1);
+
+    // Records.
+    let record = |key: &str, ends: Option<i64>| Record {
+        key: key.into(),
+        body: json!({"n": 1.5}),
+        expires: ends.map(Millis),
+        ver: 0,
+    };
+    for (expect, put) in [(Some(1), false), (Some(0), true), (Some(0), false), (Some(1), true), (None, true)] {
+        assert_eq!(s.put_record(GLOBAL, "t", record("a", None), expect, NOW).await.unwrap(), put);
+    }
+    assert_eq!(s.record(GLOBAL, "t", "a", NOW).await.unwrap().unwrap().ver, 3);
+    s.put_record(GLOBAL, "t", record("b", Some(NOW.0)), None, NOW).await.unwrap();
+    s.put_record(GLOBAL, "t", record("c", Some(NOW.0 + 1)), None, NOW).await.unwrap();
+    assert_eq!(s.record(GLOBAL, "t", "b", NOW).await.unwrap(), None);
+    assert_eq!(s.records(GLOBAL, "t", "a", 9, NOW).await.unwrap().len(), 1);
+    assert_eq!(s.expire_records(NOW).await.unwrap(), 1);
+    assert!(s.take_record(GLOBAL, "t", "c", NOW).await.unwrap().is_some());
+    assert!(s.take_record(GLOBAL, "t", "c", NOW).await.unwrap().is_none());
+
+    // Blobs.
+    let blob = BlobRow {
+        sha256: Sha256([1; 32]),
+        size: 10,
+        complete: false,
+        received: 4,
+        state: "s".into(),
+        device: device(1),
+        created: NOW,
+    };
+    s.put_blob(T, blob.clone()).await.unwrap();
+    assert_eq!(s.blob(T, blob.sha256).await.unwrap(), Some(blob.clone()));
+    s.drop_blob(T, blob.sha256).await.unwrap();
+    assert_eq!(s.blob(T, blob.sha256).await.unwrap(), None);
+    s.ready().await.unwrap();
+}
+
+/// xorshift: the same numbers everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// What a storage answers to a random sequence of commits and questions.
+async fn transcript(s: &dyn Storage, seed: u64) -> Vec<String> {
+    let mut d = Dice(seed);
+    let mut said = Vec::new();
+    s.create_tenant(company(T)).await.unwrap();
+    let words = ["空调", "不制冷", "gree", "KFR-35", "138001", "é́x", "王小明", "ﬁn", "½"];
+    for n in 1..160_u64 {
+        let id = doc(d.below(8));
+        let kind = Kind::ALL[usize::try_from(id.0.as_u128() % 3).unwrap() + 3];
+        let text: Vec<&str> = (0..d.below(4)).map(|_| words[usize::try_from(d.below(9)).unwrap()]).collect();
+        let mut w = write(s, id, kind, n, &text.join(" ")).await;
+        w.expect += u64::from(d.one_in(20));
+        w.readers = (0..d.below(3)).map(|_| staff(d.below(3))).collect();
+        w.readers.extend(d.one_in(9).then_some(EVERYBODY));
+        w.under = (0..d.below(2)).map(|_| doc(d.below(8))).collect();
+        w.over = (0..d.below(2)).map(|_| doc(d.below(8))).collect();
+        w.snapshot = d.one_in(4).then(|| vec![u8::try_from(n).unwrap()]);
+        w.view.summary.status = ["open", "done", "办理中"][usize::try_from(d.below(3)).unwrap()].into();
+        w.view.summary.due = (!d.one_in(3)).then(|| Millis(i64::try_from(d.below(5)).unwrap() - 2));
+        w.view.summary.people = (0..d.below(3)).map(|_| staff(d.below(3))).collect();
+        w.view.summary.parent = d.one_in(2).then(|| doc(d.below(8)));
+        w.view.summary.flags = d.one_in(3).then(|| "f".to_owned()).into_iter().collect();
+        w.view.clashes = u32::try_from(d.below(2)).unwrap();
+        let touched = s.views(T, &[doc(d.below(8))]).await.unwrap();
+        let touched = touched.into_iter().filter(|v| v.summary.doc.id != id).collect();
+        said.push(format!("{:?}", s.commit(T, Batch { touched, ..batch(vec![w]) }).await));
+        if d.one_in(6) {
+            let mark = ReadMark { heads: Vec::new(), at: NOW, by: staff(0), ver: 0 };
+            said.push(format!("{:?}", s.mark_seen(T, doc(d.below(8)), mark).await));
+        }
+        let who = [staff(d.below(3)), EVERYBODY][usize::from(d.one_in(5))];
+        let place = Place { ver: d.below(n + 2), doc: d.one_in(2).then(|| doc(d.below(8))) };
+        said.push(format!("{:?}", s.scan(T, who, place, usize::try_from(d.below(6)).unwrap()).await));
+        said.push(format!("{:?}", s.held(T, who).await));
+        let mut query = Query {
+            kind: d.one_in(3).then_some(kind),
+            status: d.one_in(3).then(|| "open".into()),
+            parent: d.one_in(5).then(|| doc(d.below(8))),
+            person: d.one_in(3).then(|| staff(d.below(3))),
+            due_from: d.one_in(4).then_some(Millis(-1)),
+            due_before: d.one_in(4).then_some(Millis(1)),
+            clashes: d.one_in(4),
+            flagged: d.one_in(4),
+            search: d.one_in(2).then(|| words[usize::try_from(d.below(9)).unwrap()].into()),
+            after: None,
+            limit: usize::try_from(d.below(4)).unwrap(),
+        };
+        loop {
+            let page = s.list(T, &query).await.unwrap();
+            said.push(format!("{query:?} {page:?}"));
+            let Some(last) = page.last() else { break };
+            query.after = Some(last.key());
+        }
+        said.push(format!("{:?}", s.counts(T, kind).await));
+        said.push(format!("{:?}", s.children(T, kind, doc(d.below(8))).await));
+    }
+    let docs: Vec<DocId> = (0..9).map(doc).collect();
+    said.push(format!("{:?}", s.load(T, &docs).await));
+    said.push(format!("{:?}", s.log(T, 0, usize::MAX).await));
+    said.push(format!("{:?}", s.tenants().await));
+    said
+}
+
+/// Many commit at once: no number is missing, none is seen before its predecessor.
+async fn crowd(s: Arc<dyn Storage>) {
+    s.create_tenant(company(T)).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..8_u64 {
+        let s = Arc::clone(&s);
+        tasks.spawn(async move {
+            for n in 0..20 {
+                // Half of them fight over one document.
+                let id = doc(if n % 2 == 0 { 500 } else { task });
+                loop {
+                    let w = write(&*s, id, Kind::Visit, task * 100 + n + 1, "x").await;
+                    match s.commit(T, batch(vec![w])).await {
+                        Err(Error::Moved) => {}
+                        done => break done.unwrap(),
+                    }
+                }
+            }
+        });
+    }
+    let mut last = 0;
+    while last < 160 {
+        let rows = s.log(T, last, 1000).await.unwrap();
+        for row in rows {
+            last += 1;
+            assert_eq!(row.cursor, last);
+        }
+        while let Some(done) = tasks.try_join_next() {
+            done.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(s.tenant(T).await.unwrap().unwrap().head, 160);
+}
+
+fn sqlite() -> (tempfile::TempDir, SqliteStorage) {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(&folder.path().join("onsite.db")).unwrap();
+    (folder, storage)
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    conform(&MemoryStorage::new()).await;
+}
+
+#[tokio::test]
+async fn sqlite_conforms() {
+    let (_folder, s) = sqlite();
+    conform(&s).await;
+}
+
+#[tokio::test]
+async fn both_answer_the_same() {
+    for seed in [1, 0x5eed, 20_261_124] {
+        let (_folder, s) = sqlite();
+        let (ours, theirs) = (transcript(&s, seed).await, transcript(&MemoryStorage::new(), seed).await);
+        assert_eq!(ours.len(), theirs.len());
+        for (n, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+            assert_eq!(a, b, "seed {seed}, answer {n}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_leaves_no_gap() {
+    crowd(Arc::new(MemoryStorage::new())).await;
+    let (_folder, s) = sqlite();
+    crowd(Arc::new(s)).await;
+}
+
+#[tokio::test]
+async fn a_file_lasts_and_is_copied_whole() {
+    let (folder, s) = sqlite();
+    conform(&s).await;
+    let copied = folder.path().join("copy.db");
+    s.backup(&copied).await.unwrap();
+    let before = (s.log(T, 0, 99).await.unwrap(), s.tenants().await.unwrap());
+    drop(s);
+    for path in [folder.path().join("onsite.db"), copied] {
+        let s = SqliteStorage::open(&path).unwrap();
+        assert_eq!((s.log(T, 0, 99).await.unwrap(), s.tenants().await.unwrap()), before);
+    }
+}
+
+#[test]
+fn foreign_newer_and_broken_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    drop(SqliteStorage::open(&path("newer")).unwrap());
+    rusqlite::Connection::open(path("newer")).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(SqliteStorage::open(&path("newer")), Err(Error::TooNew { found: 99, .. })));
+    rusqlite::Connection::open(path("foreign")).unwrap().execute_batch("CREATE TABLE x (y)").unwrap();
+    assert!(matches!(SqliteStorage::open(&path("foreign")), Err(Error::Damaged(_))));
+    std::fs::write(path("broken"), [b'x'; 4096]).unwrap();
+    assert!(matches!(SqliteStorage::open(&path("broken")), Err(Error::Damaged(_))));
+}
