@@ -364,7 +364,10 @@ async fn crowd(s: Arc<dyn Storage>) {
                     let w = write(&*s, id, Kind::Visit, task * 100 + n + 1, "x").await;
                     match s.commit(T, batch(vec![w])).await {
                         Err(Error::Moved) => {}
-                        done => break done.unwrap(),
+                        done => {
+                            done.unwrap();
+                            break;
+                        }
                     }
                 }
             }

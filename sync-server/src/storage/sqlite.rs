@@ -807,7 +807,7 @@ fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>>
     }
     if let Some(person) = query.person {
         from = "person p CROSS JOIN view v ON v.id = p.view";
-        need("p.tenant = ?1 AND p.staff = ?", Value::Blob(person.as_bytes().to_vec()));
+        need("p.tenant = v.tenant AND p.staff = ?", Value::Blob(person.as_bytes().to_vec()));
     }
     if let Some(t) = query.due_from {
         need("v.due IS NOT NULL AND v.place >= ?", Value::Integer(t.0));
