@@ -109,7 +109,7 @@ fn refused(id: DocId, n: u64, at: i64) -> SetAside {
         code: "not_yours".into(),
         field: "notes".into(),
         detail: "不是你的".into(),
-        because_of: (n % 2 == 0).then(|| hash(n + 1)),
+        because_of: n.is_multiple_of(2).then(|| hash(n + 1)),
         body: vec![0, 255],
         at: Millis(at),
         decided: None,
