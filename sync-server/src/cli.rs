@@ -1,7 +1,7 @@
 //! The command `onsite`.
 #![expect(clippy::print_stdout, reason = "a command answers on its standard output")]
 
-use crate::{Config, Error, auth, keep, ledger::Ledger};
+use crate::{Config, Error, auth, gate::Gate, keep, ledger::Ledger};
 use clap::{Args, Parser, Subcommand};
 use onsite_core::domain::{Author, Command as Do, DeviceId, Role, StaffId, TenantId};
 use std::{
@@ -413,7 +413,8 @@ pub fn start_log(config: &Config) {
 async fn serve(config: Config) -> Result<(), Error> {
     start_log(&config);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let running = crate::serve(config).await?;
+    let ledger = crate::open(&config).await?.with_gate(Gate::workers(&config.gate)?);
+    let running = crate::serve_with(config, ledger).await?;
     tracing::info!(addr = %running.addr, "serving");
     println!("listening on {}", running.app.config.url());
     tokio::select! {

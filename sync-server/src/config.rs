@@ -36,6 +36,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// Caps.
     pub limits: Limits,
+    /// The processes that try foreign changes.
+    pub gate: Gate,
     /// Sign-in.
     pub auth: Auth,
     /// TLS by the server itself; a proxy's business where absent.
@@ -85,6 +87,24 @@ pub struct Limits {
     pub event_listeners: usize,
     /// Seconds granted to requests under way when the server stops.
     pub shutdown_seconds: u64,
+}
+
+/// The processes that try foreign changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gate {
+    /// How many; 0 for one per processor.
+    pub workers: usize,
+    /// Most memory of each, in bytes of address space.
+    pub memory_bytes: u64,
+    /// Most processor time for the changes of one document in one message, in seconds.
+    pub cpu_seconds: u64,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { workers: 0, memory_bytes: 1 << 30, cpu_seconds: 3 }
+    }
 }
 
 /// Sign-in.
@@ -154,6 +174,7 @@ impl Default for Config {
             database: None,
             blobs: Blobs::default(),
             limits: Limits::default(),
+            gate: Gate::default(),
             auth: Auth::default(),
             tls: Tls::default(),
             log: Log::default(),
@@ -293,6 +314,7 @@ impl Config {
             ("limits.login_failures", u64::from(limits.login_failures)),
             ("limits.request_seconds", limits.request_seconds),
             ("limits.idle_seconds", limits.idle_seconds),
+            ("gate.cpu_seconds", self.gate.cpu_seconds),
             ("auth.token_seconds", self.auth.token_seconds),
             ("auth.code_seconds", self.auth.code_seconds),
             ("auth.session_idle_seconds", self.auth.session_idle_seconds),
@@ -301,6 +323,9 @@ impl Config {
             if value == 0 {
                 return bad(key, "must be more than 0");
             }
+        }
+        if self.gate.memory_bytes < 256 << 20 {
+            return bad("gate.memory_bytes", "less than 256 MiB: honest documents would be refused");
         }
         if limits.upload_quota_bytes < limits.photo_bytes {
             return bad(

@@ -393,7 +393,8 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     std::fs::create_dir_all(&config.data)?;
     let env = Arc::new(DemoEnv::default());
     let storage = crate::open_storage(&config.database_path())?;
-    let ledger = Ledger::new(storage, Arc::clone(&env) as Arc<dyn Env>);
+    let gate = crate::gate::Gate::workers(&config.gate)?;
+    let ledger = Ledger::new(storage, Arc::clone(&env) as Arc<dyn Env>).with_gate(gate);
     println!("正在准备 {COMPANY} 的一年 preparing a year of the company …");
     let (office, customers) = company(ledger.clone(), env).await?;
     let server = crate::serve_with(config, ledger).await?;

@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    onsite_server::cli::run()
+    // A worker of the gate is this program too: with nothing around it, before anything is started.
+    match onsite_server::gate::worker_limits(std::env::args_os()) {
+        Some((memory, seconds)) => onsite_server::gate::work(memory, seconds),
+        None => onsite_server::cli::run(),
+    }
 }

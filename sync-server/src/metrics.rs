@@ -19,6 +19,9 @@ pub fn install() {
         metrics::describe_counter!("onsite_pushes_total", "Sync messages that carried changes");
         metrics::describe_counter!("onsite_changes_total", "Changes pushed, by fate");
         metrics::describe_counter!("onsite_blobs_stored_total", "Blobs stored");
+        metrics::describe_counter!("onsite_gate_trials_total", "Documents tried with foreign changes");
+        metrics::describe_counter!("onsite_gate_workers_started_total", "Worker processes of the gate started");
+        metrics::describe_counter!("onsite_gate_refused_total", "Trials that no worker survived");
         metrics::describe_gauge!("onsite_sse_clients", "Listeners to /v1/events");
         metrics::describe_gauge!("onsite_push_queue", "Pushes waiting to be committed");
         metrics::describe_histogram!("onsite_commit_seconds", "Time of a commit");

@@ -1,7 +1,7 @@
 //! Commands and questions of the office: the server is one more author.
 
 use crate::error::{Error, Result};
-use crate::gate::{self, Placed};
+use crate::gate::{Offer, Outcome, Placed, Screened};
 use crate::ledger::draft::Draft;
 use crate::ledger::{Ledger, Session};
 use crate::storage::{AsideDecision, Audit, Batch, Device, DeviceSync, Idempotent, Query, SetAside, View};
@@ -154,7 +154,7 @@ impl Ledger {
         key: Option<&str>,
     ) -> Result<Executed> {
         let company = self.company(tenant).await?;
-        for _ in 0..50 {
+        let prepare = || async {
             let mut draft = Draft::new(self, tenant, company.epoch);
             let mut docs = Vec::new();
             for command in commands {
@@ -181,20 +181,10 @@ impl Ledger {
                 let answer = serde_json::to_string(&Executed { docs: docs.clone(), head: 0 })?;
                 batch.idempotent = Some(Idempotent { key: key.to_owned(), answer });
             }
-            let batch = draft.batch(batch).await?;
-            if batch.docs.is_empty() && batch.idempotent.is_none() {
-                return Ok(Executed { docs, head: company.head });
-            }
-            match self.storage().commit(tenant, batch).await {
-                Ok(done) => {
-                    self.hub().poke(tenant, done.head, done.people);
-                    return Ok(Executed { docs, head: done.head });
-                }
-                Err(Error::Moved) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Err(Error::Moved)
+            Ok((draft.batch(batch).await?, docs))
+        };
+        let (done, docs) = self.commit(tenant, prepare).await?;
+        Ok(Executed { docs, head: done.head })
     }
 
     /// Work orders by stage, at most `limit` of each, by due time.
@@ -268,31 +258,12 @@ impl Ledger {
                 ("amended", reason)
             }
         };
-        for _ in 0..50 {
+        let prepare = || async {
             let mut draft = Draft::new(self, tenant, company.epoch);
             let now = draft.now;
             if verdict == "accepted" {
-                let at = DocRef { kind: refused.kind, id: doc };
-                draft.load(&[at]).await?;
-                let change = gate::read(refused.body.clone()).map_err(|bad| Error::Refused(bad.2))?;
-                let device = refused.device;
-                let work = draft.work(doc)?;
-                match gate::place(&change, &work.doc, device, refused.staff, true) {
-                    Placed::Fits | Placed::Known => {}
-                    Placed::Refused(why) => return Err(Error::Refused(why)),
-                    Placed::Not(_) => {
-                        let detail = "what it rests on is not accepted, or its place is taken";
-                        return Err(Error::Refused(Rejection::new("cannot_apply", "", detail)));
-                    }
-                }
-                if !work.doc.has(hash) {
-                    let next = gate::trial(&work.doc, &change).map_err(Error::Refused)?;
-                    gate::prove(&next).map_err(Error::Refused)?;
-                    let actor = change.header.author().unwrap_or(draft.actor);
-                    let work = draft.work(doc)?;
-                    work.take(next, &change, device, actor);
-                    work.entity = work.doc.entity()?;
-                }
+                draft.load(&[DocRef { kind: refused.kind, id: doc }]).await?;
+                self.admit(&mut draft, &refused).await?;
             }
             let decision = AsideDecision { verdict: verdict.into(), by: author.staff, at: now, reason: reason.clone() };
             let audit = Audit {
@@ -303,17 +274,32 @@ impl Ledger {
                 detail: serde_json::json!({ "reason": reason, "code": refused.code }),
             };
             let batch = Batch { decisions: vec![(doc, hash, decision)], audit: vec![audit], ..Batch::default() };
-            let batch = draft.batch(batch).await?;
-            match self.storage().commit(tenant, batch).await {
-                Ok(done) => {
-                    self.hub().poke(tenant, done.head, done.people);
-                    return Ok(());
-                }
-                Err(Error::Moved) => {}
-                Err(e) => return Err(e),
+            Ok((draft.batch(batch).await?, ()))
+        };
+        self.commit(tenant, prepare).await?;
+        Ok(())
+    }
+
+    /// Takes a refused change into its document after all, if it can live there.
+    async fn admit(&self, draft: &mut Draft<'_>, refused: &SetAside) -> Result<()> {
+        let change = Screened::of(refused.body.clone()).map_err(|bad| Error::Refused(bad.why))?;
+        let offer = Offer { bytes: change.bytes.clone().into(), objected: false };
+        let trial = draft.work(refused.doc)?.trial(vec![offer]);
+        let tried = self.gate.run(vec![trial]).await.pop();
+        let tried = tried.ok_or_else(|| Error::Internal("a trial without an outcome".into()))?;
+        let no = |code: &str, detail: &str| Err(Error::Refused(Rejection::new(code, "", detail)));
+        match (tried.placed.first(), tried.after) {
+            (Some(Placed::Fits), Outcome::Lives(after)) => {
+                let entity = serde_json::from_str(&after.entity)?;
+                draft.work(refused.doc)?.take(*after, entity, vec![change], refused.device);
+                draft.show(refused.doc)
             }
+            (Some(Placed::Known), _) => Ok(()),
+            (Some(Placed::Refused(code, detail)), _) => no(code, detail),
+            (_, Outcome::Dies(code, detail)) => no(&code, &detail),
+            (_, Outcome::Unheard(detail)) => Err(Error::Internal(detail)),
+            _ => no("cannot_apply", "what it rests on is not accepted, or its place is taken"),
         }
-        Err(Error::Moved)
     }
 
     /// Everything that happened to a job and its visits, oldest first.
@@ -372,7 +358,7 @@ impl Ledger {
             blobs: rescue.blobs.into_iter().map(|b| (b.name, b.media_type, b.bytes)).collect(),
             ..Adopted::default()
         };
-        for _ in 0..50 {
+        let prepare = || async {
             let mut judged = self.judge(&company, &session, &pushes, None).await?;
             // The phone may be lost and revoked: what it had written before still counts.
             judged.batch.device = None;
@@ -383,22 +369,16 @@ impl Ledger {
                 subject: device.id.to_string(),
                 detail: serde_json::json!({ "documents": pushes.len(), "exported_at": rescue.exported_at }),
             });
-            match self.storage().commit(tenant, judged.batch).await {
-                Ok(done) => {
-                    self.hub().poke(tenant, done.head, done.people);
-                    for verdict in judged.verdicts {
-                        match verdict.fate {
-                            Fate::Accepted => adopted.accepted += 1,
-                            _ => adopted.aside += 1,
-                        }
-                    }
-                    return Ok(adopted);
-                }
-                Err(Error::Moved) => {}
-                Err(e) => return Err(e),
+            Ok((judged.batch, judged.verdicts))
+        };
+        let (_, verdicts) = self.commit(tenant, prepare).await?;
+        for verdict in verdicts {
+            match verdict.fate {
+                Fate::Accepted => adopted.accepted += 1,
+                _ => adopted.aside += 1,
             }
         }
-        Err(Error::Moved)
+        Ok(adopted)
     }
 }
 

@@ -46,6 +46,7 @@ pub struct Server {
     /// Where it listens.
     pub addr: SocketAddr,
     child: Option<Child>,
+    settings: Vec<(String, String)>,
 }
 
 impl Server {
@@ -57,7 +58,7 @@ impl Server {
         let dir = dir.into();
         std::fs::create_dir_all(&dir)?;
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut server = Self { dir, addr, child: None };
+        let mut server = Self { dir, addr, child: None, settings: Vec::new() };
         server.up().await?;
         Ok(server)
     }
@@ -133,8 +134,14 @@ impl Server {
             .env("ONSITE_AUTH__INSECURE_COOKIES", "true")
             .env("ONSITE_LIMITS__DEVICE_REQUESTS_PER_MINUTE", "100000")
             .env("ONSITE_LIMITS__LOGIN_TRIES_PER_MINUTE", "1000")
+            .envs(self.settings.iter().map(|(k, v)| (k, v)))
             .current_dir(&self.dir);
         command
+    }
+
+    /// Sets a variable for the processes started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     /// Runs an `onsite` command, with `input` as its standard input; answers what it prints.

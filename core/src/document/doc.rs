@@ -28,6 +28,94 @@ impl std::fmt::Debug for Doc {
     }
 }
 
+/// A document that was saved, loaded again and found the same.
+#[derive(Debug)]
+pub struct Proof {
+    /// Its bytes: a snapshot.
+    pub saved: Vec<u8>,
+    /// Its content.
+    pub reading: Reading,
+}
+
+/// What a document's changes say of the next one: who may follow whom.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The last operation of each change.
+    ends: HashMap<ChangeHash, u64>,
+    /// The last number of each actor.
+    seqs: HashMap<Vec<u8>, u64>,
+    max: u64,
+}
+
+/// Why a change does not continue a history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Misfit {
+    /// It is in it.
+    Known,
+    /// Its parents that are not.
+    MissingDeps(Vec<ChangeHash>),
+    /// Another change of its actor has its number, or a later one.
+    DuplicateSeq(String),
+    /// Its number leaves a gap.
+    SeqGap(String),
+    /// Its first operation does not follow.
+    BadStartOp(String),
+}
+
+impl Misfit {
+    fn into_error(self) -> Error {
+        let (code, detail) = match self {
+            Self::Known => ("duplicate_seq", "it is here already".into()),
+            Self::MissingDeps(deps) => {
+                ("missing_deps", deps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Self::DuplicateSeq(detail) => ("duplicate_seq", detail),
+            Self::SeqGap(detail) => ("bad_seq", detail),
+            Self::BadStartOp(detail) => ("bad_start_op", detail),
+        };
+        Error::BadChange { code, detail }
+    }
+}
+
+impl History {
+    /// Whether a change is in it.
+    pub fn has(&self, hash: ChangeHash) -> bool {
+        self.ends.contains_key(&hash)
+    }
+
+    /// Takes a change in, if it continues what is here as an honest one does.
+    ///
+    /// # Errors
+    /// Why it does not; the history is as it was.
+    pub fn place(&mut self, h: &Header) -> Result<(), Misfit> {
+        if self.has(h.hash) {
+            return Err(Misfit::Known);
+        }
+        let missing: Vec<_> = h.deps.iter().filter(|d| !self.has(**d)).copied().collect();
+        if !missing.is_empty() {
+            return Err(Misfit::MissingDeps(missing));
+        }
+        let after = h.deps.iter().filter_map(|d| self.ends.get(d)).copied().max().unwrap_or_default();
+        let seq = self.seqs.get(&h.actor).copied().unwrap_or_default();
+        let numbers = || format!("{} has number {}, its actor is at {seq}", h.hash, h.seq);
+        if h.seq <= seq {
+            return Err(Misfit::DuplicateSeq(numbers()));
+        }
+        if h.seq != seq + 1 {
+            return Err(Misfit::SeqGap(numbers()));
+        }
+        if h.start_op <= after || h.start_op > self.max + 1 {
+            let detail = format!("{} starts at {}, not in {}..={}", h.hash, h.start_op, after + 1, self.max + 1);
+            return Err(Misfit::BadStartOp(detail));
+        }
+        let end = h.start_op + h.ops - 1;
+        self.seqs.insert(h.actor.clone(), h.seq);
+        self.ends.insert(h.hash, end);
+        self.max = self.max.max(end);
+        Ok(())
+    }
+}
+
 /// What a write does to one key.
 enum Step {
     Put(String, ScalarValue),
@@ -152,7 +240,8 @@ impl Doc {
         if size > MAX_WRITE {
             return Err(too_much(format!("{size} bytes at once, at most {MAX_WRITE}")));
         }
-        if self.max_op() > MAX_OP - 2 * screen::MAX_OPS {
+        let held = self.inner.stats().num_ops;
+        if self.max_op() > MAX_OP - 2 * screen::MAX_OPS || held > screen::MAX_DOCUMENT_OPS - screen::MAX_OPS {
             return Err(too_much("the document has no room for more operations".into()));
         }
         let options =
@@ -320,51 +409,46 @@ impl Doc {
 
     /// Whether these new changes continue the document's history as honest ones do.
     fn fits(&self, mut headers: Vec<Header>) -> Result<()> {
-        let bad = |code, detail| Err(Error::BadChange { code, detail });
-        let (mut ends, mut seqs, mut max) = (HashMap::new(), HashMap::<Vec<u8>, u64>::new(), 0);
-        for meta in self.inner.get_changes_meta(&[]) {
-            ends.insert(ChangeHash(meta.hash.0), meta.max_op);
-            let seq = seqs.entry(meta.actor.to_bytes().to_vec()).or_default();
-            *seq = meta.seq.max(*seq);
-            max = meta.max_op.max(max);
-        }
+        let mut history = self.history();
         // A child starts after its parents end, so this order has parents first.
         headers.sort_by_key(|h| h.start_op);
-        for h in headers {
-            let mut after = 0;
-            for dep in &h.deps {
-                match ends.get(dep) {
-                    Some(end) => after = after.max(*end),
-                    None => return bad("missing_deps", format!("{} needs {dep}", h.hash)),
-                }
-            }
-            let seq = seqs.entry(h.actor.clone()).or_default();
-            if h.seq <= *seq {
-                return bad("duplicate_seq", format!("{} has number {}, its actor is at {seq}", h.hash, h.seq));
-            }
-            if h.seq != *seq + 1 {
-                return bad("bad_seq", format!("{} has number {}, its actor is at {seq}", h.hash, h.seq));
-            }
-            if h.start_op <= after || h.start_op > max + 1 {
-                return bad(
-                    "bad_start_op",
-                    format!("{} starts at {}, not in {}..={}", h.hash, h.start_op, after + 1, max + 1),
-                );
-            }
-            *seq = h.seq;
-            let end = h.start_op + h.ops - 1;
-            max = max.max(end);
-            ends.insert(h.hash, end);
+        headers.iter().try_for_each(|h| history.place(h).map_err(Misfit::into_error))
+    }
+
+    /// What new changes must continue.
+    pub fn history(&self) -> History {
+        let mut history = History::default();
+        for meta in self.inner.get_changes_meta(&[]) {
+            history.ends.insert(ChangeHash(meta.hash.0), meta.max_op);
+            let seq = history.seqs.entry(meta.actor.to_bytes().to_vec()).or_default();
+            *seq = meta.seq.max(*seq);
+            history.max = meta.max_op.max(history.max);
         }
-        Ok(())
+        history
     }
 
     /// Applies on a copy, so that a failure leaves the document as it was.
     fn take(&mut self, changes: Vec<automerge::Change>) -> Result<()> {
+        let mut next = self.clone();
+        next.take_in_place(changes)?;
+        *self = next;
+        Ok(())
+    }
+
+    /// Applies changes that continue its [`History`], without a copy: a document that fails is lost.
+    ///
+    /// # Errors
+    /// As [`Doc::apply`].
+    pub fn applied(mut self, changes: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Doc> {
+        let parsed = changes.into_iter().map(|bytes| parse(bytes.as_ref())).collect::<Result<Vec<_>>>()?;
+        self.take_in_place(parsed)?;
+        Ok(self)
+    }
+
+    fn take_in_place(&mut self, changes: Vec<automerge::Change>) -> Result<()> {
         let hashes: Vec<_> = changes.iter().map(automerge::Change::hash).collect();
-        let mut next = self.inner.clone();
         guard(|| {
-            next.apply_changes(changes).map_err(|e| match e {
+            self.inner.apply_changes(changes).map_err(|e| match e {
                 automerge::AutomergeError::DuplicateSeqNumber(..) => {
                     Error::BadChange { code: "duplicate_seq", detail: e.to_string() }
                 }
@@ -372,10 +456,9 @@ impl Doc {
             })
         })?;
         // What lacks a parent waits in a queue: not here.
-        if let Some(hash) = hashes.iter().find(|h| next.get_change_meta_by_hash(h).is_none()) {
+        if let Some(hash) = hashes.iter().find(|h| self.inner.get_change_meta_by_hash(h).is_none()) {
             return Err(Error::BadChange { code: "missing_deps", detail: format!("{hash} lacks a parent") });
         }
-        self.inner = next;
         Ok(())
     }
 
@@ -485,26 +568,33 @@ impl Doc {
     }
 
     /// Proves that the document can live on: saved and loaded again it has the
-    /// same heads, changes and content.
+    /// same heads, changes and content. Answers the bytes that prove it, and the content.
     ///
     /// # Errors
-    /// `BadChange{poisoned}` where it does not come back the same.
-    pub fn prove(&self) -> Result<()> {
+    /// `BadChange{poisoned}` where it does not come back the same; the codes of
+    /// [`screen::screen_document`] where it has grown too large to be passed on.
+    pub fn prove(&self) -> Result<Proof> {
         let poisoned = |detail: &str| Error::BadChange { code: "poisoned", detail: detail.into() };
-        let again = guard(|| Self::load(self.kind, Some(&self.inner.save()), std::iter::empty::<&[u8]>()))
-            .map_err(|_| poisoned("does not load again"))?;
+        let lives = || {
+            let saved = self.inner.save();
+            let again = Self::load(self.kind, Some(&saved), std::iter::empty::<&[u8]>())?;
+            Ok((saved, again))
+        };
+        let (saved, again) = guard(lives).map_err(|_| poisoned("does not load again"))?;
+        // What no other side would take as a snapshot must not come to be.
+        screen::screen_document(&saved)?;
         let hashes = |doc: &Self| -> std::collections::BTreeSet<_> {
             doc.inner.get_changes_meta(&[]).iter().map(|m| m.hash).collect()
         };
         if again.heads() != self.heads() || hashes(&again) != hashes(self) {
             return Err(poisoned("comes back with another history"));
         }
-        if guard(|| Ok(codec::leaves(&again.inner, self.kind, None)))?
-            != guard(|| Ok(codec::leaves(&self.inner, self.kind, None)))?
-        {
+        let leaves = |doc: &Self| guard(|| Ok(codec::leaves(&doc.inner, self.kind, None)));
+        let content = leaves(self)?;
+        if leaves(&again)? != content {
             return Err(poisoned("comes back with another content"));
         }
-        Ok(())
+        Ok(Proof { saved, reading: guard(|| Ok(codec::unflatten(self.kind, content)))? })
     }
 
     fn known(&self, heads: &[ChangeHash], field: &'static str) -> Result<Vec<automerge::ChangeHash>> {

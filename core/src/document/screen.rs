@@ -34,9 +34,9 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 /// Largest snapshot inflated, in bytes.
 pub const MAX_DOCUMENT_INFLATED: usize = 64 << 20;
 /// Most operations of a snapshot.
-pub const MAX_DOCUMENT_OPS: u64 = 2_000_000;
+pub const MAX_DOCUMENT_OPS: u64 = 300_000;
 /// Most changes of a snapshot.
-pub const MAX_DOCUMENT_CHANGES: u64 = 200_000;
+pub const MAX_DOCUMENT_CHANGES: u64 = 50_000;
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const DOCUMENT: u8 = 0;

@@ -3,52 +3,70 @@
 use super::Ledger;
 use super::reader::Reader;
 use crate::error::{Error, Result};
+use crate::gate::{After, Offer, Screened, Trial};
 use crate::storage::{Batch, CounterStep, DocWrite, EVERYBODY, Loaded, NewChange, View};
-use onsite_core::document::{Actor, Change, Doc};
-const SERVER: StaffId = StaffId(uuid::Uuid::from_u128(0x0e51_7e00_0000_7000_8000_0000_0000_0003));
+use onsite_core::document::{Actor, Doc};
 use onsite_core::domain::summary::{self, Summary};
 use onsite_core::domain::{
-    DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, VisitId, WorkOrder, WorldExt as _,
-    Write, Zone,
+    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, VisitId, WorkOrder,
+    WorldExt as _, Write, Zone,
 };
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
+/// The person named as the author of what the server adds by itself.
+const SERVER: StaffId = StaffId(uuid::Uuid::from_u128(0x0e51_7e00_0000_7000_8000_0000_0000_0003));
 /// Changes after the snapshot from which a new snapshot is due.
 const LONG_TAIL: usize = 24;
 
-/// One document of a draft.
+/// One document of a draft. What others push onto it is tried elsewhere, on its
+/// bytes; it is loaded here only where the server itself writes.
 pub(crate) struct Work {
     pub(crate) at: DocRef,
-    pub(crate) doc: Doc,
     pub(crate) entity: Entity,
     pub(crate) added: Vec<NewChange>,
     expect: u64,
     rev: u64,
-    tail: usize,
+    heads: Vec<ChangeHash>,
     clashes: u32,
-    /// Whether every change so far was made on exactly what was here: then it adds no clash.
-    linear: bool,
+    /// As stored.
+    snapshot: Option<Vec<u8>>,
+    tail: Vec<Vec<u8>>,
+    /// A snapshot of all that is here, where one was made.
+    fresh: Option<Vec<u8>>,
+    doc: Option<Doc>,
 }
 
 impl Work {
     fn new(at: DocRef) -> Self {
-        let doc = Doc::new(at.kind);
         let entity = Entity::new(at.kind);
-        Self { at, doc, entity, added: Vec::new(), expect: 0, rev: 0, tail: 0, clashes: 0, linear: true }
+        Self {
+            at,
+            entity,
+            added: Vec::new(),
+            expect: 0,
+            rev: 0,
+            heads: Vec::new(),
+            clashes: 0,
+            snapshot: None,
+            tail: Vec::new(),
+            fresh: None,
+            doc: None,
+        }
     }
 
-    fn loaded(loaded: &Loaded) -> Result<Self> {
-        let at = DocRef { kind: loaded.row.kind, id: loaded.row.doc };
+    fn loaded(loaded: Loaded) -> Result<Self> {
         Ok(Self {
-            at,
-            doc: Doc::load(at.kind, loaded.snapshot.as_deref(), &loaded.tail)?,
+            at: DocRef { kind: loaded.row.kind, id: loaded.row.doc },
             entity: loaded.view.entity()?,
             added: Vec::new(),
             expect: loaded.row.ver,
             rev: loaded.view.rev,
-            tail: loaded.tail.len(),
+            heads: loaded.row.heads,
             clashes: loaded.view.clashes,
-            linear: true,
+            snapshot: loaded.snapshot,
+            tail: loaded.tail,
+            fresh: None,
+            doc: None,
         })
     }
 
@@ -57,24 +75,49 @@ impl Work {
         self.expect != 0
     }
 
-    /// Takes over a copy of the document to which `change` was applied.
-    pub(crate) fn take(&mut self, doc: Doc, change: &Change, device: DeviceId, actor: Actor) {
-        let mut deps = change.header.deps.clone();
-        deps.sort_unstable();
-        self.linear &= deps == self.doc.heads();
-        self.doc = doc;
-        self.added.push(NewChange {
+    /// Whether anything is here: stored, or about to be.
+    pub(crate) fn there(&self) -> bool {
+        self.stored() || !self.added.is_empty()
+    }
+
+    fn changes(&self) -> impl Iterator<Item = &[u8]> {
+        self.tail.iter().map(Vec::as_slice).chain(self.added.iter().map(|a| a.body.as_slice()))
+    }
+
+    /// A trial of `offers` on this document as it stands.
+    pub(crate) fn trial(&self, offers: Vec<Offer>) -> Trial {
+        Trial {
+            kind: self.at.kind,
+            snapshot: self.snapshot.clone().map(Into::into),
+            tail: self.changes().map(|c| c.to_vec().into()).collect(),
+            clashes: self.clashes,
+            save: self.tail.len() + self.added.len() + offers.len() > LONG_TAIL,
+            offers,
+        }
+    }
+
+    /// Takes over what came of a trial of these changes.
+    pub(crate) fn take(&mut self, after: After, entity: Entity, changes: Vec<Screened>, device: DeviceId) {
+        self.entity = entity;
+        (self.heads, self.clashes) = (after.heads, after.clashes);
+        self.fresh = after.snapshot.map(serde_bytes::ByteBuf::into_vec);
+        self.doc = None;
+        self.added.extend(changes.into_iter().map(|change| NewChange {
             hash: change.header.hash,
-            actor,
+            actor: change.actor,
             seq: change.header.seq,
             device,
-            body: change.bytes.clone(),
-        });
+            body: change.bytes,
+        }));
     }
 
     /// Writes as the server's own actor.
     pub(crate) fn write(&mut self, actor: Actor, by: StaffId, now: Millis, writes: &[Write]) -> Result<()> {
-        if let Some(change) = self.doc.write(actor, by, now, writes)? {
+        let mut doc = match self.doc.take() {
+            Some(doc) => doc,
+            None => Doc::load(self.at.kind, self.snapshot.as_deref(), self.changes())?,
+        };
+        if let Some(change) = doc.write(actor, by, now, writes)? {
             self.added.push(NewChange {
                 hash: change.header.hash,
                 actor,
@@ -82,10 +125,22 @@ impl Work {
                 device: actor.device,
                 body: change.bytes,
             });
-            self.linear &= writes.iter().all(|w| matches!(w, Write::Put(..)));
-            self.entity = self.doc.entity()?;
+            self.entity = doc.entity()?;
+            self.heads = doc.heads();
+            // Written on all that is here, it clashes with nothing; it may have settled a clash.
+            if self.clashes > 0 {
+                self.clashes = u32::try_from(doc.clashes().len()).unwrap_or(u32::MAX);
+            }
+            self.fresh = None;
         }
+        self.doc = Some(doc);
         Ok(())
+    }
+
+    /// A snapshot of all that is here, where one is due and can be had without work.
+    fn due(&mut self) -> Option<Vec<u8>> {
+        let long = self.tail.len() + self.added.len() > LONG_TAIL;
+        long.then(|| self.fresh.take().or_else(|| self.doc.as_ref().map(Doc::save))).flatten()
     }
 }
 
@@ -122,7 +177,7 @@ impl<'a> Draft<'a> {
         for loaded in self.ledger.storage().load(self.tenant, &wanted).await? {
             self.reader.know(&loaded.view)?;
             self.order.push(loaded.row.doc);
-            self.works.insert(loaded.row.doc, Work::loaded(&loaded)?);
+            self.works.insert(loaded.row.doc, Work::loaded(loaded)?);
         }
         for at in docs {
             if !self.works.contains_key(&at.id) {
@@ -219,27 +274,26 @@ impl<'a> Draft<'a> {
             self.order.iter().copied().filter(|d| self.works.get(d).is_some_and(|w| !w.added.is_empty())).collect();
         let mut touched: BTreeSet<DocRef> = BTreeSet::new();
         for doc in &changed {
-            let Some(work) = self.works.remove(doc) else { continue };
+            let Some(mut work) = self.works.remove(doc) else { continue };
             let (row, touches): (Summary, Vec<DocRef>) = self
                 .reader
                 .ask(|w| (summary::summary(work.at, &work.entity, w, now), summary::touches(work.at, &work.entity, w)))
                 .await?;
             touched.extend(touches);
             let (readers, under, over) = ties(&work.entity);
-            let clashes = if work.linear { work.clashes } else { work.doc.clashes().len() as u32 };
             batch.docs.push(DocWrite {
                 doc: work.at.id,
                 kind: work.at.kind,
                 expect: work.expect,
-                heads: work.doc.heads(),
-                snapshot: (work.tail + work.added.len() > LONG_TAIL).then(|| work.doc.save()),
+                heads: work.heads.clone(),
+                snapshot: work.due(),
                 view: View {
                     ver: work.expect,
                     rev: work.rev,
-                    heads: work.doc.heads(),
                     entity: serde_json::to_string(&work.entity)?,
+                    heads: work.heads,
                     summary: row,
-                    clashes,
+                    clashes: work.clashes,
                     changed: now,
                 },
                 changes: work.added,

@@ -9,7 +9,8 @@ pub(crate) mod reader;
 mod tests;
 
 use crate::error::{Error, Result};
-use crate::storage::{DeviceSync, ReadMark, Storage, Tenant};
+use crate::gate::Gate;
+use crate::storage::{Batch, Committed, DeviceSync, ReadMark, Storage, Tenant};
 use onsite_core::domain::{ChangeHash, DeviceId, DocId, Entity, Role, StaffId, TenantId};
 use onsite_core::env::Env;
 use onsite_core::sync::protocol::{MAX_CHANGES, Order, SyncAnswer, SyncRequest, VERSION};
@@ -18,6 +19,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use hub::{Hub, Poke};
+
+/// How often a commit is prepared before the ledger gives up.
+const TRIES: usize = 50;
 
 /// Who syncs: comes from the token only.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +42,7 @@ pub struct Ledger {
     storage: Arc<dyn Storage>,
     env: Arc<dyn Env>,
     hub: Arc<Hub>,
+    pub(crate) gate: Gate,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -47,9 +52,40 @@ impl std::fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// A ledger over a storage, with the clock and dice of `env`.
+    /// A ledger over a storage, with the clock and dice of `env`. It tries foreign changes in this process.
     pub fn new(storage: Arc<dyn Storage>, env: Arc<dyn Env>) -> Self {
-        Self { storage, env, hub: Arc::default() }
+        Self { storage, env, hub: Arc::default(), gate: Gate::inline() }
+    }
+
+    /// The same ledger with another gate.
+    #[must_use]
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Commits what `prepare` makes of the ledger as it stands, and tells who
+    /// has something new; prepares again where somebody else committed meanwhile.
+    pub(crate) async fn commit<T, F>(&self, tenant: TenantId, prepare: impl Fn() -> F) -> Result<(Committed, T)>
+    where
+        F: Future<Output = Result<(Batch, T)>>,
+    {
+        for _ in 0..TRIES {
+            let (batch, answer) = prepare().await?;
+            if batch.is_empty() {
+                return Ok((Committed { head: self.company(tenant).await?.head, ..Committed::default() }, answer));
+            }
+            match self.storage.commit(tenant, batch).await {
+                Ok(done) => {
+                    if !done.people.is_empty() {
+                        self.hub.poke(tenant, done.head, done.people.clone());
+                    }
+                    return Ok((done, answer));
+                }
+                Err(Error::Moved) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::Moved)
     }
 
     /// The storage, for what needs no rule: devices, registry, blobs, lists.
@@ -135,7 +171,6 @@ impl Ledger {
         let before = self.storage.device_sync(tenant.id, session.device).await?;
         let sync = self.account(session, &request, before.as_ref(), &tenant, &mut answer);
         answer.mark = sync.pushes.to_be_bytes().to_vec();
-        let mut tries = 0;
         if request.push.is_empty() {
             // An idle contact is worth a durable line once a while only.
             let news = before.as_ref().is_none_or(|b| {
@@ -148,20 +183,11 @@ impl Ledger {
                 self.storage.put_device_sync(tenant.id, sync.clone()).await?;
             }
         } else {
-            loop {
+            let prepare = || async {
                 let judged = self.judge(&tenant, session, &request.push, Some(sync.clone())).await?;
-                match self.storage.commit(tenant.id, judged.batch).await {
-                    Ok(done) => {
-                        answer.verdicts = judged.verdicts;
-                        if !done.people.is_empty() {
-                            self.hub.poke(tenant.id, done.head, done.people);
-                        }
-                        break;
-                    }
-                    Err(Error::Moved) if tries < 50 => tries += 1,
-                    Err(e) => return Err(e),
-                }
-            }
+                Ok((judged.batch, judged.verdicts))
+            };
+            (_, answer.verdicts) = self.commit(tenant.id, prepare).await?;
         }
         let mut budget = pull::Budget::new(request.budget);
         if let Some(step) = request.reconcile {

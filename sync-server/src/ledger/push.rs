@@ -2,15 +2,14 @@
 
 use super::draft::Draft;
 use super::{Ledger, Session};
-use crate::error::{Error, Result};
-use crate::gate::{self, Placed};
+use crate::error::Result;
+use crate::gate::{After, Offer, Outcome, Placed, Screened, Tried};
 use crate::storage::{Batch, DeviceSync, SetAside, Tenant};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use onsite_core::document::{Change, Doc};
 use onsite_core::domain::authority::may_write;
 use onsite_core::domain::{Author, ChangeHash, DocId, DocRef, Entity, Rejection};
 use onsite_core::sync::protocol::{Fate, Push, Sealed, Verdict};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 /// Seals accepted heads with the company's secret.
 pub(crate) fn seal(tenant: &Tenant, doc: DocId, heads: &[ChangeHash]) -> Vec<u8> {
@@ -34,8 +33,8 @@ fn seal_holds(tenant: &Tenant, doc: DocId, sealed: &Sealed) -> bool {
 }
 
 /// The changes of a push that a seal covers: its heads and what they rest on.
-fn covered(sealed: &Sealed, changes: &[Change]) -> HashSet<ChangeHash> {
-    let by_hash: HashMap<ChangeHash, &Change> = changes.iter().map(|c| (c.header.hash, c)).collect();
+fn covered(sealed: &Sealed, changes: &[Screened]) -> HashSet<ChangeHash> {
+    let by_hash: HashMap<ChangeHash, &Screened> = changes.iter().map(|c| (c.header.hash, c)).collect();
     let mut todo = sealed.heads.clone();
     let mut seen = HashSet::new();
     while let Some(hash) = todo.pop() {
@@ -54,6 +53,14 @@ pub(crate) struct Judged {
     pub(crate) verdicts: Vec<Verdict>,
 }
 
+/// Changes to one document that are tried together.
+struct Group {
+    at: DocRef,
+    /// Whether a seal of ours covers them: they were accepted once.
+    vouched: bool,
+    changes: Vec<Screened>,
+}
+
 impl Ledger {
     /// Judges a push against the ledger as it stands.
     pub(crate) async fn judge(
@@ -64,8 +71,6 @@ impl Ledger {
         sync: Option<DeviceSync>,
     ) -> Result<Judged> {
         let mut draft = Draft::new(self, tenant.id, tenant.epoch);
-        let mut verdicts = Vec::new();
-        let mut aside = Vec::new();
         let docs: Vec<DocRef> = pushes.iter().map(|p| DocRef { kind: p.kind, id: p.doc }).collect();
         draft.load(&docs).await?;
         let ids: Vec<DocId> = docs.iter().map(|d| d.id).collect();
@@ -74,50 +79,62 @@ impl Ledger {
             before.extend(self.storage().aside_of(tenant.id, &ids).await?.into_iter().map(|a| ((a.doc, a.hash), a)));
         }
         let author = Author { staff: session.staff, roles: session.roles.clone(), device_code: None };
+        let mut judge =
+            Judge { draft, session, author, before, refused: HashMap::new(), verdicts: Vec::new(), aside: Vec::new() };
+        let mut groups = Vec::new();
         for push in pushes {
-            let mut judge = Judge {
-                draft: &mut draft,
-                tenant,
-                session,
-                author: &author,
-                at: DocRef { kind: push.kind, id: push.doc },
-                before: &before,
-                refused: HashMap::new(),
-                verdicts: &mut verdicts,
-                aside: &mut aside,
-            };
-            judge.push(push).await?;
+            judge.sort(tenant, push, &mut groups)?;
         }
+        // The first trial of every document at once; what comes after it on the same document waits for its outcome.
+        let mut seen = BTreeSet::new();
+        let first: Vec<bool> = groups.iter().map(|g| seen.insert(g.at.id)).collect();
+        let mut trials = Vec::new();
+        for group in groups.iter().zip(&first).filter_map(|(group, first)| first.then_some(group)) {
+            let offers = judge.offers(group);
+            trials.push(judge.draft.work(group.at.id)?.trial(offers));
+        }
+        let mut tried = self.gate.run(trials).await.into_iter();
+        for (group, first) in groups.into_iter().zip(first) {
+            judge.settle(self, group, if first { tried.next() } else { None }).await?;
+        }
+        let Judge { draft, verdicts, aside, .. } = judge;
         let batch = Batch { device: Some(session.device), aside, device_sync: sync, ..Batch::default() };
         Ok(Judged { batch: draft.batch(batch).await?, verdicts })
     }
 }
 
-struct Judge<'a, 'b> {
-    draft: &'a mut Draft<'b>,
-    tenant: &'a Tenant,
+struct Judge<'a> {
+    draft: Draft<'a>,
     session: &'a Session,
-    author: &'a Author,
-    at: DocRef,
-    before: &'a HashMap<(DocId, ChangeHash), SetAside>,
-    refused: HashMap<ChangeHash, Rejection>,
-    verdicts: &'a mut Vec<Verdict>,
-    aside: &'a mut Vec<SetAside>,
+    author: Author,
+    /// What was set aside earlier.
+    before: HashMap<(DocId, ChangeHash), SetAside>,
+    /// What is refused now.
+    refused: HashMap<(DocId, ChangeHash), Rejection>,
+    verdicts: Vec<Verdict>,
+    aside: Vec<SetAside>,
 }
 
-impl Judge<'_, '_> {
-    fn say(&mut self, hash: ChangeHash, fate: Fate) {
-        self.verdicts.push(Verdict { doc: self.at.id, hash, fate });
+impl Judge<'_> {
+    fn say(&mut self, doc: DocId, hash: ChangeHash, fate: Fate) {
+        self.verdicts.push(Verdict { doc, hash, fate });
     }
 
     /// Sets a change aside, visibly: never dropped.
-    fn set_aside(&mut self, hash: ChangeHash, body: Vec<u8>, why: Rejection, because_of: Option<ChangeHash>) {
+    fn set_aside(
+        &mut self,
+        at: DocRef,
+        hash: ChangeHash,
+        body: Vec<u8>,
+        why: Rejection,
+        because_of: Option<ChangeHash>,
+    ) {
         let fate = Fate::SetAside { code: why.code.clone(), field: why.field.clone(), detail: why.detail.clone() };
-        self.refused.insert(hash, why.clone());
-        self.say(hash, fate);
+        self.refused.insert((at.id, hash), why.clone());
+        self.say(at.id, hash, fate);
         self.aside.push(SetAside {
-            doc: self.at.id,
-            kind: self.at.kind,
+            doc: at.id,
+            kind: at.kind,
             hash,
             staff: self.session.staff,
             device: self.session.device,
@@ -131,156 +148,162 @@ impl Judge<'_, '_> {
         });
     }
 
-    async fn push(&mut self, push: &Push) -> Result<()> {
-        if self.draft.work(push.doc)?.at.kind != push.kind {
-            for bytes in &push.changes {
-                let (hash, body) = match gate::read(bytes.to_vec()) {
-                    Ok(change) => (change.header.hash, change.bytes),
-                    Err(bad) => (bad.0, bad.1),
-                };
-                self.set_aside(
-                    hash,
-                    body,
-                    Rejection::new("wrong_kind", "kind", "the document is of another kind"),
-                    None,
-                );
-            }
-            return Ok(());
-        }
+    /// Screens a push; what passes is grouped by who answers for it.
+    fn sort(&mut self, tenant: &Tenant, push: &Push, groups: &mut Vec<Group>) -> Result<()> {
+        let at = DocRef { kind: push.kind, id: push.doc };
+        let known = self.draft.work(push.doc)?.at.kind;
         let mut changes = Vec::new();
         for bytes in &push.changes {
-            match gate::read(bytes.to_vec()) {
-                Ok(change) => changes.push(change),
-                Err(bad) => {
-                    let (hash, body, why) = *bad;
-                    self.set_aside(hash, body, why, None);
+            match Screened::of(bytes.to_vec()) {
+                Ok(change) if known != push.kind => {
+                    let why = Rejection::new("wrong_kind", "kind", "the document is of another kind");
+                    self.set_aside(at, change.header.hash, change.bytes, why, None);
                 }
+                Ok(change) => changes.push(change),
+                Err(bad) => self.set_aside(at, bad.name, bad.bytes, bad.why, None),
             }
         }
         let vouched = match &push.sealed {
-            Some(sealed) if seal_holds(self.tenant, push.doc, sealed) => covered(sealed, &changes),
+            Some(sealed) if seal_holds(tenant, push.doc, sealed) => covered(sealed, &changes),
             _ => HashSet::new(),
         };
         // What a seal covers was accepted once; the rest must stand on its own.
         let (old, new): (Vec<_>, Vec<_>) = changes.into_iter().partition(|c| vouched.contains(&c.header.hash));
-        self.admit(old, true).await?;
-        self.admit(new, false).await
-    }
-
-    /// Admits changes in order: all at once where authority allows, else one by one.
-    async fn admit(&mut self, changes: Vec<Change>, vouched: bool) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let start = {
-            let work = self.draft.work(self.at.id)?;
-            (work.doc.clone(), work.entity.clone(), work.stored() || !work.added.is_empty())
-        };
-        let mut fitting = Vec::new();
-        let mut doc = start.0.clone();
-        for change in changes {
-            if let Some(next) = self.fit(&doc, &change, vouched) {
-                doc = next;
-                fitting.push(change);
-            }
-        }
-        if fitting.is_empty() {
-            return Ok(());
-        }
-        let whole = self.verdict(&doc, start.2.then_some(&start.1), vouched).await?;
-        let Err(why) = whole else {
-            let entity = whole?;
-            return self.accept(fitting, entity);
-        };
-        if fitting.len() == 1 {
-            for change in fitting {
-                self.set_aside(change.header.hash, change.bytes, why.clone(), None);
-            }
-            return Ok(());
-        }
-        // Somebody among them is guilty: one by one, so that the innocent pass.
-        for change in fitting {
-            let (doc, entity, there) = {
-                let work = self.draft.work(self.at.id)?;
-                (work.doc.clone(), work.entity.clone(), work.stored() || !work.added.is_empty())
-            };
-            let Some(next) = self.fit(&doc, &change, vouched) else { continue };
-            match self.verdict(&next, there.then_some(&entity), vouched).await? {
-                Ok(entity) => self.accept(vec![change], entity)?,
-                Err(why) => self.set_aside(change.header.hash, change.bytes, why, None),
+        for (vouched, changes) in [(true, old), (false, new)] {
+            if !changes.is_empty() {
+                groups.push(Group { at, vouched, changes });
             }
         }
         Ok(())
     }
 
-    /// Whether a change fits onto `doc`; its verdict is said where it does not.
-    fn fit(&mut self, doc: &Doc, change: &Change, vouched: bool) -> Option<Doc> {
-        let hash = change.header.hash;
-        if let Some(old) = self.before.get(&(self.at.id, hash)) {
-            let fate = Fate::SetAside { code: old.code.clone(), field: old.field.clone(), detail: old.detail.clone() };
-            if !doc.has(hash) {
-                self.refused.insert(hash, Rejection::new(&old.code, &old.field, old.detail.clone()));
-                self.say(hash, fate);
-                return None;
-            }
+    /// What speaks against a change, unless it is in the document already.
+    fn objection(&self, group: &Group, change: &Screened) -> Option<Rejection> {
+        match self.before.get(&(group.at.id, change.header.hash)) {
+            Some(old) => Some(Rejection::new(&old.code, &old.field, old.detail.clone())),
+            None if group.vouched => None,
+            None => change.forged(self.session.device, self.session.staff),
         }
-        match gate::place(change, doc, self.session.device, self.session.staff, vouched) {
-            Placed::Known => self.say(hash, Fate::Accepted),
-            Placed::Not(Fate::NeedDeps(missing)) => {
-                let guilty = missing
-                    .iter()
-                    .copied()
-                    .find(|m| self.refused.contains_key(m) || self.before.contains_key(&(self.at.id, *m)));
-                match guilty {
-                    Some(guilty) => {
-                        let why = Rejection::new("depends_on_refused", "", "it rests on a change that was refused");
-                        self.set_aside(hash, change.bytes.clone(), why, Some(guilty));
+    }
+
+    fn offers(&self, group: &Group) -> Vec<Offer> {
+        let offer = |change: &Screened| Offer {
+            bytes: change.bytes.clone().into(),
+            objected: self.objection(group, change).is_some(),
+        };
+        group.changes.iter().map(offer).collect()
+    }
+
+    /// Settles a group: all of it where that is allowed; else in halves, so that the innocent pass.
+    async fn settle(&mut self, ledger: &Ledger, group: Group, tried: Option<Tried>) -> Result<()> {
+        let mut todo = VecDeque::from([(group, tried)]);
+        while let Some((group, tried)) = todo.pop_front() {
+            let tried = match tried {
+                Some(tried) => tried,
+                None => {
+                    let offers = self.offers(&group);
+                    let trial = self.draft.work(group.at.id)?.trial(offers);
+                    let Some(tried) = ledger.gate.run(vec![trial]).await.pop() else { continue };
+                    tried
+                }
+            };
+            let Group { at, vouched, .. } = group;
+            let (fitting, outcome) = self.place(group, tried);
+            let refused = match outcome {
+                Outcome::Same | Outcome::Unheard(_) => continue,
+                Outcome::Dies(code, detail) => Rejection::new(&code, "", detail),
+                Outcome::Lives(after) => {
+                    let entity = serde_json::from_str(&after.entity)?;
+                    match self.allowed(at, &entity, vouched).await? {
+                        Ok(()) => {
+                            self.accept(at, fitting, *after, entity)?;
+                            continue;
+                        }
+                        Err(why) => why,
                     }
-                    None => self.say(hash, Fate::NeedDeps(missing)),
+                }
+            };
+            let mut changes = fitting;
+            if changes.len() > 1 {
+                let rest = changes.split_off(changes.len() / 2);
+                todo.push_front((Group { at, vouched, changes: rest }, None));
+                todo.push_front((Group { at, vouched, changes }, None));
+            } else {
+                for change in changes {
+                    self.set_aside(at, change.header.hash, change.bytes, refused.clone(), None);
                 }
             }
-            Placed::Not(fate) => self.say(hash, fate),
-            Placed::Refused(why) => self.set_aside(hash, change.bytes.clone(), why, None),
-            Placed::Fits => match gate::trial(doc, change) {
-                Ok(next) => return Some(next),
-                Err(why) => self.set_aside(hash, change.bytes.clone(), why, None),
-            },
         }
-        None
+        Ok(())
     }
 
-    /// The content after, if the document loads again and the author may write it so.
-    async fn verdict(
-        &mut self,
-        doc: &Doc,
-        before: Option<&Entity>,
-        vouched: bool,
-    ) -> Result<Result<Entity, Rejection>> {
-        if let Err(why) = gate::prove(doc) {
-            return Ok(Err(why));
+    /// Says what became of the changes that do not fit; answers those that do.
+    fn place(&mut self, group: Group, tried: Tried) -> (Vec<Screened>, Outcome) {
+        let at = group.at;
+        if let Outcome::Unheard(why) = &tried.after {
+            tracing::error!(doc = %at.id, error = %why, "changes could not be tried");
+            for change in &group.changes {
+                self.say(at.id, change.header.hash, Fate::Later);
+            }
+            return (Vec::new(), tried.after);
         }
-        let after = match doc.entity() {
-            Ok(after) => after,
-            Err(e) => return Ok(Err(Rejection::new(e.code(), "", e.to_string()))),
-        };
+        let objections: Vec<_> = group.changes.iter().map(|c| self.objection(&group, c)).collect();
+        let mut fitting = Vec::new();
+        for ((change, objection), placed) in group.changes.into_iter().zip(objections).zip(tried.placed) {
+            let hash = change.header.hash;
+            match placed {
+                Placed::Fits => fitting.push(change),
+                Placed::Known => self.say(at.id, hash, Fate::Accepted),
+                Placed::ActorReused => self.say(at.id, hash, Fate::ActorReused),
+                Placed::Refused(code, detail) => {
+                    self.set_aside(at, hash, change.bytes, Rejection::new(&code, "", detail), None);
+                }
+                Placed::Objected => {
+                    let why = objection.unwrap_or_else(|| Rejection::new("forged_actor", "", ""));
+                    if self.before.contains_key(&(at.id, hash)) {
+                        // It is there already, as it was decided then.
+                        let Rejection { code, field, detail } = why.clone();
+                        self.refused.insert((at.id, hash), why);
+                        self.say(at.id, hash, Fate::SetAside { code, field, detail });
+                    } else {
+                        self.set_aside(at, hash, change.bytes, why, None);
+                    }
+                }
+                Placed::NeedDeps(missing) => {
+                    let refused = |m: &ChangeHash| {
+                        let key = (at.id, *m);
+                        self.refused.contains_key(&key) || self.before.contains_key(&key)
+                    };
+                    match missing.iter().copied().find(refused) {
+                        Some(guilty) => {
+                            let why = Rejection::new("depends_on_refused", "", "it rests on a change that was refused");
+                            self.set_aside(at, hash, change.bytes, why, Some(guilty));
+                        }
+                        None => self.say(at.id, hash, Fate::NeedDeps(missing)),
+                    }
+                }
+            }
+        }
+        (fitting, tried.after)
+    }
+
+    /// Whether the author may turn the document into what it would be.
+    async fn allowed(&mut self, at: DocRef, after: &Entity, vouched: bool) -> Result<Result<(), Rejection>> {
         if vouched {
-            return Ok(Ok(after));
+            return Ok(Ok(()));
         }
-        let (at, author) = (self.at, self.author);
-        let allowed = self.draft.reader.ask(|world| may_write(at, before, &after, author, world)).await?;
-        Ok(allowed.map(|()| after))
+        let work = self.draft.work(at.id)?;
+        let before = work.there().then(|| work.entity.clone());
+        let author = &self.author;
+        self.draft.reader.ask(|world| may_write(at, before.as_ref(), after, author, world)).await
     }
 
-    fn accept(&mut self, changes: Vec<Change>, entity: Entity) -> Result<()> {
-        for change in changes {
-            let Some(actor) = change.header.author() else { continue };
-            let device = self.session.device;
-            let work = self.draft.work(self.at.id)?;
-            let next = gate::trial(&work.doc, &change).map_err(Error::Refused)?;
-            work.take(next, &change, device, actor);
-            self.say(change.header.hash, Fate::Accepted);
+    fn accept(&mut self, at: DocRef, changes: Vec<Screened>, after: After, entity: Entity) -> Result<()> {
+        for change in &changes {
+            self.say(at.id, change.header.hash, Fate::Accepted);
         }
-        self.draft.work(self.at.id)?.entity = entity;
-        self.draft.show(self.at.id)
+        let device = self.session.device;
+        self.draft.work(at.id)?.take(after, entity, changes, device);
+        self.draft.show(at.id)
     }
 }

@@ -284,6 +284,13 @@ pub struct Batch {
     pub device_sync: Option<DeviceSync>,
 }
 
+impl Batch {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { now: self.now, device: self.device, ..Self::default() }
+    }
+}
+
 /// What a commit did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Committed {

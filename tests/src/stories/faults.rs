@@ -5,7 +5,7 @@ use crate::link::{Cut, Link};
 use crate::world::Server;
 
 /// One technician with one job, synced once.
-async fn ready<'a>(server: &'a Server, dir: &std::path::Path) -> (Company<'a>, Phone, VisitId, StaffId) {
+pub(super) async fn ready<'a>(server: &'a Server, dir: &std::path::Path) -> (Company<'a>, Phone, VisitId, StaffId) {
     let company = server.company("陕西环科").await.unwrap();
     let li = company.technician("李工", "T1").await.unwrap();
     let (customer, machine) = customer(&company.office, "西安纸托厂").await;

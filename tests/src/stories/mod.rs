@@ -3,6 +3,7 @@
 
 mod faults;
 mod flow;
+mod gate;
 mod tenants;
 
 use crate::world::{Company, Office, Phone};

@@ -1,0 +1,264 @@
+//! The gate: what a change from elsewhere must pass before it is in the log.
+//!
+//! In order: shape and size ([`screen`]: nothing is allocated for what bytes only
+//! say they hold); then a [`Trial`], where foreign operations meet Automerge for
+//! the first time: place in the history, parse, apply, save, load again, compare,
+//! once per document and push. A trial touches nothing but the bytes it is given,
+//! so it runs in a process of its own ([`pool`]) with limits on time and memory:
+//! one that dies or stalls costs its input's author a refusal and the server
+//! nothing. Authority by kind is asked afterwards, by the ledger, which sets
+//! aside what was refused.
+
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use onsite_core::document::{Actor, Change, Doc, Header, Misfit, screen::screen};
+use onsite_core::domain::{ChangeHash, DeviceId, Kind, Rejection, StaffId};
+use pool::Pool;
+pub use pool::{work, worker_limits};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use sha2::Digest as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A change whose shape and size passed.
+#[derive(Clone, Debug)]
+pub(crate) struct Screened {
+    pub(crate) header: Header,
+    pub(crate) actor: Actor,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A change that did not even pass for one; named by the hash its bytes would have.
+#[derive(Debug)]
+pub(crate) struct Misshapen {
+    pub(crate) name: ChangeHash,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) why: Rejection,
+}
+
+impl Screened {
+    /// Screens a change's bytes.
+    pub(crate) fn of(bytes: Vec<u8>) -> Result<Self, Box<Misshapen>> {
+        let header = screen(&bytes).and_then(|header| match header.author() {
+            Some(actor) => Ok((header, actor)),
+            None => Err(onsite_core::Error::BadChange { code: "bad_actor", detail: "not a device's".into() }),
+        });
+        match header {
+            Ok((header, actor)) => Ok(Self { header, actor, bytes }),
+            Err(e) => {
+                // The hash of an uncompressed chunk covers all behind magic and checksum.
+                let name = ChangeHash(sha2::Sha256::digest(bytes.get(8..).unwrap_or_default()).into());
+                Err(Box::new(Misshapen { name, bytes, why: rejection(&e) }))
+            }
+        }
+    }
+
+    /// What is wrong with its author, if anything: a device writes as itself and its person only.
+    pub(crate) fn forged(&self, device: DeviceId, staff: StaffId) -> Option<Rejection> {
+        if self.actor.device != device {
+            return Some(Rejection::new("forged_actor", "", "the change's actor belongs to another device"));
+        }
+        if self.header.by != Some(staff) {
+            return Some(Rejection::new("forged_author", "", "the change names another person than the device's"));
+        }
+        None
+    }
+}
+
+/// A change on trial.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Offer {
+    pub(crate) bytes: ByteBuf,
+    /// Whether something speaks against it already: then it is only asked whether it is in the document.
+    pub(crate) objected: bool,
+}
+
+/// One document as stored, and what is to be put onto it, in order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Trial {
+    pub(crate) kind: Kind,
+    pub(crate) snapshot: Option<ByteBuf>,
+    pub(crate) tail: Vec<ByteBuf>,
+    /// How many leaves of it hold several values.
+    pub(crate) clashes: u32,
+    pub(crate) offers: Vec<Offer>,
+    /// Whether a snapshot of the outcome is wanted.
+    pub(crate) save: bool,
+}
+
+/// Where a change stands against its document.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Placed {
+    /// It was applied.
+    Fits,
+    /// It is in the document already.
+    Known,
+    /// It is not, and something spoke against it.
+    Objected,
+    /// These must come first.
+    NeedDeps(Vec<ChangeHash>),
+    /// Its actor's history has this number already.
+    ActorReused,
+    /// It is refused: code and words.
+    Refused(String, String),
+}
+
+/// The document with what fits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct After {
+    pub(crate) heads: Vec<ChangeHash>,
+    /// The content, as the JSON that the read model keeps.
+    pub(crate) entity: String,
+    pub(crate) clashes: u32,
+    pub(crate) snapshot: Option<ByteBuf>,
+}
+
+/// What came of a trial.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Tried {
+    /// For each offer, in order.
+    pub(crate) placed: Vec<Placed>,
+    pub(crate) after: Outcome,
+}
+
+/// What became of the document.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// Nothing fits: it is as it was.
+    Same,
+    /// It lives on with what fits.
+    Lives(Box<After>),
+    /// With what fits it does not live: one of them is guilty. Code and words.
+    Dies(String, String),
+    /// It was not tried: as stored it does not load, or no worker could be had. Nobody's guilt.
+    Unheard(String),
+}
+
+impl Trial {
+    /// Tries the offers. Pure: runs in a worker, or right here where nobody is hostile.
+    pub(crate) fn run(&self) -> Tried {
+        let doc = match Doc::load(self.kind, self.snapshot.as_ref().map(|s| s.as_slice()), &self.tail) {
+            Ok(doc) => doc,
+            Err(e) => return self.unheard(format!("the stored document does not load: {e}")),
+        };
+        let mut history = doc.history();
+        let mut heads = doc.heads();
+        let mut linear = self.clashes == 0;
+        let mut fitting: Vec<Vec<u8>> = Vec::new();
+        let mut placed = Vec::with_capacity(self.offers.len());
+        for offer in &self.offers {
+            let change = match Change::parse(offer.bytes.to_vec()) {
+                Ok(change) => change,
+                Err(e) => {
+                    placed.push(Placed::Refused(e.code().into(), e.to_string()));
+                    continue;
+                }
+            };
+            if offer.objected && !history.has(change.header.hash) {
+                placed.push(Placed::Objected);
+                continue;
+            }
+            placed.push(match history.place(&change.header) {
+                Err(Misfit::Known) => Placed::Known,
+                Err(Misfit::MissingDeps(deps)) => Placed::NeedDeps(deps),
+                Err(Misfit::DuplicateSeq(_)) => Placed::ActorReused,
+                Err(Misfit::SeqGap(detail)) => Placed::Refused("bad_seq".into(), detail),
+                Err(Misfit::BadStartOp(detail)) => Placed::Refused("bad_start_op".into(), detail),
+                Ok(()) => {
+                    // Made on all that was here, it clashes with nothing.
+                    linear &= change.header.deps == heads;
+                    heads = vec![change.header.hash];
+                    fitting.push(change.bytes);
+                    Placed::Fits
+                }
+            });
+        }
+        let after = if fitting.is_empty() { Outcome::Same } else { self.outcome(doc, &fitting, linear) };
+        Tried { placed, after }
+    }
+
+    fn outcome(&self, doc: Doc, fitting: &[Vec<u8>], linear: bool) -> Outcome {
+        let lives = doc.applied(fitting).and_then(|doc| {
+            let proof = doc.prove()?;
+            Ok(After {
+                heads: doc.heads(),
+                clashes: if linear { 0 } else { u32::try_from(doc.clashes().len()).unwrap_or(u32::MAX) },
+                entity: serde_json::to_string(&proof.reading.entity).unwrap_or_default(),
+                snapshot: self.save.then(|| proof.saved.into()),
+            })
+        });
+        match lives {
+            Ok(after) => Outcome::Lives(Box::new(after)),
+            Err(e) => Outcome::Dies(e.code().into(), e.to_string()),
+        }
+    }
+
+    /// About how many bytes it is.
+    fn size(&self) -> usize {
+        self.snapshot.as_ref().map_or(0, |s| s.len())
+            + self.tail.iter().map(|t| t.len()).sum::<usize>()
+            + self.offers.iter().map(|o| o.bytes.len()).sum::<usize>()
+    }
+
+    /// What is said of a trial whose process died of it: any of its offers may be guilty.
+    fn died(&self, why: &str) -> Tried {
+        let after = Outcome::Dies("unsafe_change".into(), format!("taking it in failed: {why}"));
+        Tried { placed: vec![Placed::Fits; self.offers.len()], after }
+    }
+
+    /// What is said of a trial that could not be held.
+    fn unheard(&self, why: String) -> Tried {
+        Tried { placed: vec![Placed::Objected; self.offers.len()], after: Outcome::Unheard(why) }
+    }
+}
+
+/// Where trials are held.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    pool: Option<Arc<Pool>>,
+}
+
+impl Gate {
+    /// In this process: for simulations, tools and tests of rules. Malformed changes are
+    /// refused here too; one that eats memory or time would eat ours.
+    pub fn inline() -> Self {
+        Self { pool: None }
+    }
+
+    /// In worker processes of this very program, whose `main` must ask [`worker_limits`] first.
+    ///
+    /// # Errors
+    /// Where the program's file cannot be named.
+    pub fn workers(config: &crate::config::Gate) -> std::io::Result<Self> {
+        // The running program itself, even where its file was replaced by a newer version.
+        Ok(Self::workers_of(
+            match cfg!(target_os = "linux") {
+                true => "/proc/self/exe".into(),
+                false => std::env::current_exe()?,
+            },
+            config,
+        ))
+    }
+
+    /// As [`Gate::workers`], with another program.
+    pub fn workers_of(program: PathBuf, config: &crate::config::Gate) -> Self {
+        Self { pool: Some(Arc::new(Pool::new(program, config))) }
+    }
+
+    /// Holds trials; answers in their order.
+    pub(crate) async fn run(&self, trials: Vec<Trial>) -> Vec<Tried> {
+        metrics::counter!("onsite_gate_trials_total").increment(trials.len() as u64);
+        match &self.pool {
+            Some(pool) => pool.run(trials).await,
+            None => trials.iter().map(Trial::run).collect(),
+        }
+    }
+}
+
+/// A failure of Automerge as the reason of a refusal.
+fn rejection(e: &onsite_core::Error) -> Rejection {
+    Rejection::new(e.code(), "", e.to_string())
+}
