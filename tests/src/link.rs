@@ -25,7 +25,8 @@ struct State {
     /// Cut once so many bytes have gone up from now on.
     upload_left: Option<usize>,
     cuts: usize,
-    bytes: u64,
+    /// Bytes passed: up, down.
+    passed: [u64; 2],
     open: Vec<TcpStream>,
 }
 
@@ -110,7 +111,13 @@ impl Link {
 
     /// Bytes passed so far, both ways.
     pub fn bytes(&self) -> u64 {
-        self.state().bytes
+        self.state().passed.iter().sum()
+    }
+
+    /// Bytes passed so far, up and down, HTTP headers and all.
+    pub fn traffic(&self) -> (u64, u64) {
+        let [up, down] = self.state().passed;
+        (up, down)
     }
 
     /// Messages passed so far, both ways.
@@ -180,7 +187,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, upward: bool, state: &Mutex<Stat
             if cut {
                 state.cuts += 1;
             }
-            state.bytes += pass as u64;
+            state.passed[usize::from(!upward)] += pass as u64;
         }
         if to.write_all(&buffer[..pass]).is_err() || cut {
             break;

@@ -128,6 +128,8 @@ impl Server {
     pub fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(onsite());
         command
+            // Ours, and no key of the server's configuration.
+            .env_remove("ONSITE_BIN")
             .env("ONSITE_DATA", &self.dir)
             .env("ONSITE_LISTEN", self.addr.to_string())
             .env("ONSITE_PUBLIC_URL", self.url(""))

@@ -28,10 +28,16 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
-    /// Run the benchmarks of documents and store, beside bare Automerge and bare SQLite.
+    /// Measure the speed targets on a release build: all of them, or what `args` say
+    /// (`storm D M C`, `idle D M`, `first-sync N`, `memory N`, `device`); `small` runs the
+    /// benchmarks of documents and store.
     Bench {
-        /// Only benchmarks whose name contains this.
-        filter: Option<String>,
+        /// Also the same storm with automerge-repo and samod.
+        #[arg(long)]
+        peers: bool,
+        /// What to measure, with its figures.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
 }
 
@@ -40,7 +46,7 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Demo { args } => demo(&args),
         Task::Test { quick } => test(quick),
-        Task::Bench { filter } => bench(filter.as_deref()),
+        Task::Bench { peers, args } => bench(peers, &args),
     }
 }
 
@@ -168,10 +174,24 @@ fn snapshots(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn bench(filter: Option<&str>) -> Result<()> {
-    let mut args = vec!["bench", "-p", "onsite-core", "--locked", "--bench", "document", "--bench", "store"];
-    if let Some(filter) = filter {
-        args.extend(["--", filter]);
+fn bench(peers: bool, args: &[String]) -> Result<()> {
+    if let Some((first, filter)) = args.split_first()
+        && first == "small"
+    {
+        let mut all = vec!["bench", "-p", "onsite-core", "--locked", "--bench", "document", "--bench", "store"];
+        if !filter.is_empty() {
+            all.push("--");
+            all.extend(filter.iter().map(String::as_str));
+        }
+        return run("cargo", &all, &[]);
     }
-    run("cargo", &args, &[])
+    // Both at once, so that they share what they are built of.
+    let build = ["build", "--release", "--locked", "-p", "onsite-server", "-p", "onsite-e2e"];
+    run("cargo", &[&build[..], &["--bin", "onsite", "--bin", "load"]].concat(), &[])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let program = |name: &str| target.join("release").join(name).display().to_string();
+    let (load, onsite, others) = (program("load"), program("onsite"), root().join("tests/peers").display().to_string());
+    let mut all: Vec<&str> = if peers { vec!["--peers", &others] } else { Vec::new() };
+    all.extend(args.iter().map(String::as_str));
+    run(&load, &all, &[("ONSITE_BIN", onsite.as_str())])
 }
