@@ -460,6 +460,30 @@ impl Blobs {
         Ok(axum::body::Body::from_stream(found.into_stream()))
     }
 
+    /// Those of these blobs that are not here whole: no line of them, or no
+    /// bytes under it (a backup may lack either).
+    ///
+    /// # Errors
+    /// The storage's and the store's.
+    pub async fn lacking(&self, tenant: TenantId, storage: &dyn Storage, names: &[Sha256]) -> Result<Vec<Sha256>> {
+        let mut lacking = Vec::new();
+        for some in names.chunks(32) {
+            let looks = some.iter().map(|name| self.holds(tenant, storage, *name));
+            let found = futures_util::future::try_join_all(looks).await?;
+            lacking.extend(some.iter().zip(found).filter(|(_, here)| !here).map(|(name, _)| *name));
+        }
+        Ok(lacking)
+    }
+
+    async fn holds(&self, tenant: TenantId, storage: &dyn Storage, name: Sha256) -> Result<bool> {
+        let Some(row) = storage.blob(tenant, name).await?.filter(|b| b.complete) else { return Ok(false) };
+        match self.store.head(&Self::key(tenant, name)).await {
+            Ok(found) => Ok(found.size == row.size),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(store_error(e)),
+        }
+    }
+
     /// Drops unfinished uploads nobody went on with, and old lines of finished ones. Answers how many.
     ///
     /// # Errors

@@ -69,6 +69,8 @@ pub struct Limits {
     pub photo_bytes: u64,
     /// Most bytes of unfinished uploads per device.
     pub upload_quota_bytes: u64,
+    /// Most refused changes per device that wait for the office; what would be more is not taken.
+    pub set_aside_per_device: u64,
     /// Hours after which an unfinished upload is dropped.
     pub upload_hours: u64,
     /// Requests per minute and device.
@@ -190,6 +192,7 @@ impl Default for Limits {
             form_bytes: 1 << 20,
             photo_bytes: 20 << 20,
             upload_quota_bytes: 2 << 30,
+            set_aside_per_device: 1_000,
             upload_hours: 168,
             device_requests_per_minute: 600,
             login_tries_per_minute: 30,
@@ -308,6 +311,7 @@ impl Config {
             ("limits.body_bytes", limits.body_bytes as u64),
             ("limits.form_bytes", limits.form_bytes as u64),
             ("limits.photo_bytes", limits.photo_bytes),
+            ("limits.set_aside_per_device", limits.set_aside_per_device),
             ("limits.upload_hours", limits.upload_hours),
             ("limits.device_requests_per_minute", u64::from(limits.device_requests_per_minute)),
             ("limits.login_tries_per_minute", u64::from(limits.login_tries_per_minute)),

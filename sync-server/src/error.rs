@@ -42,6 +42,14 @@ pub enum Error {
     /// Larger than the limit.
     #[error("too large: {0}")]
     TooLarge(String),
+    /// More than this device may have waiting.
+    #[error("over quota: {detail}")]
+    Quota {
+        /// Stable code.
+        code: &'static str,
+        /// Why.
+        detail: String,
+    },
     /// Too many requests.
     #[error("too many requests")]
     Busy {
@@ -94,7 +102,7 @@ impl Error {
     /// The stable code.
     pub fn code(&self) -> &str {
         match self {
-            Error::Bad { code, .. } | Error::Conflict { code, .. } => code,
+            Error::Bad { code, .. } | Error::Conflict { code, .. } | Error::Quota { code, .. } => code,
             Error::Unauthorized(_) => "unauthorized",
             Error::Forbidden(_) => "forbidden",
             Error::Revoked => "device_revoked",
@@ -123,7 +131,7 @@ impl Error {
             Error::Forbidden(_) | Error::Revoked => 403,
             Error::NotFound(_) => 404,
             Error::Conflict { .. } => 409,
-            Error::TooLarge(_) => 413,
+            Error::TooLarge(_) | Error::Quota { .. } => 413,
             Error::Refused(_) => 422,
             Error::Busy { .. } => 429,
             Error::Core(e) => match e {

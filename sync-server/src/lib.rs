@@ -135,7 +135,7 @@ impl Running {
 /// Where the data folder cannot be made; the storage's.
 pub async fn open(config: &Config) -> Result<Ledger> {
     std::fs::create_dir_all(&config.data)?;
-    open_at(&config.database_path())
+    Ok(open_at(&config.database_path())?.with_aside_quota(config.limits.set_aside_per_device))
 }
 
 /// A ledger over the SQLite file at `path`, which is created where there is none.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::gate::{Offer, Outcome, Placed, Screened};
 use crate::ledger::draft::Draft;
 use crate::ledger::{Ledger, Session};
-use crate::storage::{AsideDecision, Audit, Batch, Device, DeviceSync, Idempotent, Query, SetAside, View};
+use crate::storage::{AsideDecision, Audit, Batch, CounterStep, Device, DeviceSync, Idempotent, Query, SetAside, View};
 use onsite_core::document::{Change, Clash, Doc};
 use onsite_core::domain::{
     Author, ChangeHash, Command, DeviceId, DocId, DocRef, Kind, Millis, Moment, Rejection, Role, StaffId, Stamp,
@@ -14,6 +14,9 @@ use onsite_core::store::rescue;
 use onsite_core::sync::protocol::{Fate, Push};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// Counts the commands that may give somebody a work number.
+const STAFF_CODES: &str = "staff_codes";
 
 /// What a command did.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -154,7 +157,10 @@ impl Ledger {
         key: Option<&str>,
     ) -> Result<Executed> {
         let company = self.company(tenant).await?;
+        // Two people given one work number at once meet at this counter: the second decides anew.
+        let codes = commands.iter().any(|c| matches!(c, Command::PutStaff { .. }));
         let prepare = || async {
+            let stands = if codes { self.storage().counter(tenant, STAFF_CODES).await? } else { 0 };
             let mut draft = Draft::new(self, tenant, company.epoch);
             let mut docs = Vec::new();
             for command in commands {
@@ -177,6 +183,9 @@ impl Ledger {
                 }
             }
             let mut batch = Batch::default();
+            if codes && !docs.is_empty() {
+                batch.counters.push(CounterStep { name: STAFF_CODES.into(), from: stands, to: stands + 1 });
+            }
             if let Some(key) = key {
                 let answer = serde_json::to_string(&Executed { docs: docs.clone(), head: 0 })?;
                 batch.idempotent = Some(Idempotent { key: key.to_owned(), answer });

@@ -46,6 +46,7 @@ pub struct Server {
     /// Where it listens.
     pub addr: SocketAddr,
     child: Option<Child>,
+    /// Settings by the environment, besides those of every test.
     settings: Vec<(String, String)>,
 }
 
@@ -55,10 +56,19 @@ impl Server {
     /// # Errors
     /// It does not start within half a minute.
     pub async fn start(dir: impl Into<PathBuf>) -> Result<Self> {
+        Self::start_with(dir, &[]).await
+    }
+
+    /// Starts a server with settings of its own, such as `("ONSITE_LIMITS__PHOTO_BYTES", "5")`.
+    ///
+    /// # Errors
+    /// It does not start within half a minute.
+    pub async fn start_with(dir: impl Into<PathBuf>, settings: &[(&str, &str)]) -> Result<Self> {
         let dir = dir.into();
         std::fs::create_dir_all(&dir)?;
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut server = Self { dir, addr, child: None, settings: Vec::new() };
+        let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut server = Self { dir, addr, child: None, settings };
         server.up().await?;
         Ok(server)
     }

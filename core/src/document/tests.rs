@@ -208,6 +208,7 @@ fn filled(kind: Kind) -> Entity {
             archived: Some(Atomic(mark())),
             feedback: Some(Atomic(Feedback { mark: mark(), problem: "p".into(), solved: true })),
             returned_machine: [(ReturnStep::Received, Atomic(mark()))].into(),
+            opinions: [(VisitId(ID.0), Atomic(Analysis { mark: mark(), text: "加强培训".into() }))].into(),
             settled: [("a/b~c".to_owned(), reasoned("seen"))].into(),
         }),
         Kind::Visit => Entity::Visit(Visit {

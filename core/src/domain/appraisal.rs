@@ -378,6 +378,26 @@ fn not_inspected(
     }
 }
 
+/// R1 as the world has it: [`for_quarter`] over the complaints it holds.
+/// Where it does not hold all of them, nothing can be said.
+pub fn quarter(quarter: Quarter, staff: StaffId, now: Millis, world: &dyn World) -> Proposal {
+    let zone = Zone::of(&world.settings());
+    let synced = world.synced_until(staff);
+    match world.complaints(quarter.start(zone), quarter.end(zone)) {
+        Some(ids) => {
+            let held: Vec<_> = ids.into_iter().filter_map(|id| Some((id, world.get::<Complaint>(id)?))).collect();
+            for_quarter(quarter, staff, &held, synced, now, world)
+        }
+        None => {
+            let mut unknown = for_quarter(quarter, staff, &[], synced, now, world);
+            let mut case = Case(Vec::new());
+            case.note("complaints_unknown", None, None, None);
+            (unknown.verdict, unknown.provisional, unknown.evidence) = (Verdict::Unknown, true, case.0);
+            unknown
+        }
+    }
+}
+
 /// R1: a quarter without complaints about this person. `complaints` are all
 /// the company's (others are passed over); `synced_until` as in [`for_complaint`].
 pub fn for_quarter(
@@ -467,14 +487,7 @@ pub fn for_suggestion(id: SuggestionId, suggestion: &Suggestion, rulings: &[Appr
 }
 
 /// Derives a proposal anew by its key; `None` where what it names is not held.
-/// `complaints` are all the company's, needed for R1 only.
-pub fn find(
-    world: &dyn World,
-    key: &str,
-    complaints: &[(ComplaintId, Complaint)],
-    synced_until: &dyn Fn(StaffId) -> Option<Millis>,
-    now: Millis,
-) -> Option<Proposal> {
+pub fn find(world: &dyn World, key: &str, now: Millis) -> Option<Proposal> {
     match key.parse().ok()? {
         Key::Penalty(rule, id, staff) => {
             let complaint: Complaint = world.get(id)?;
@@ -482,9 +495,9 @@ pub fn find(
             let visits = order.as_ref().map(|(id, w)| job_visits(*id, w, world)).unwrap_or_default();
             let g =
                 Grievance { id, complaint: &complaint, order: order.as_ref().map(|(i, w)| (*i, w)), visits: &visits };
-            Some(penalty(rule, g, staff, &world.settings(), synced_until(staff)))
+            Some(penalty(rule, g, staff, &world.settings(), world.synced_until(staff)))
         }
-        Key::Quarter(quarter, staff) => Some(for_quarter(quarter, staff, complaints, synced_until(staff), now, world)),
+        Key::Quarter(of, staff) => Some(quarter(of, staff, now, world)),
         Key::Suggestion(id) => {
             let suggestion: Suggestion = world.get(id)?;
             let rulings = world.children(Kind::Appraisal, id.into()).into_iter().filter_map(|a| world.get(a));

@@ -114,6 +114,8 @@ pub enum Command {
     CloseWorkOrder { id: WorkOrderId },
     /// Archives the form 服务单存档.
     ArchiveWorkOrder { id: WorkOrderId },
+    /// What the office makes of a customer's words on a visit's form 记录、分析用户意见; also after archiving.
+    AnalyseOpinion { id: WorkOrderId, visit: VisitId, text: String },
     /// Settles a contradiction that a merge left (its key as in [`crate::domain::stage::Contradiction::key`]).
     Settle { id: WorkOrderId, contradiction: String, reason: String },
 
@@ -213,6 +215,30 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it holds what somebody wrote, said or signed: that cannot be
+    /// had again where it is lost, while an event's moment can be told again.
+    pub fn words(&self) -> bool {
+        use Command as C;
+        matches!(
+            self,
+            C::ReportRepair { .. }
+                | C::AddNote { .. }
+                | C::LogContact { .. }
+                | C::SetOutcome { .. }
+                | C::Accept { .. }
+                | C::Rate { .. }
+                | C::Sign { .. }
+                | C::RefuseSignature { .. }
+                | C::EditText { .. }
+                | C::RecordCall { .. }
+                | C::FileComplaint { .. }
+                | C::State { .. }
+                | C::Suggest { .. }
+        )
+    }
+}
+
 /// Changes to the settings; what is absent stays.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -229,6 +255,7 @@ pub struct SettingsPatch {
     pub photo_bytes: Option<i64>,
     pub checklist: BTreeMap<String, ChecklistItem>,
     pub parts: BTreeMap<String, CataloguePart>,
+    pub severities: BTreeMap<Severity, SeverityLevel>,
 }
 
 /// Changes to form 1; what is absent stays.
@@ -297,6 +324,17 @@ pub trait World {
     fn entity(&self, doc: DocRef) -> Option<Entity>;
     /// The ids of the documents of a kind whose parent (see [`super::summary::parent`]) is `of`.
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId>;
+    /// The members of staff, not those who left, whose work number (工号) this is.
+    fn coded(&self, code: &str) -> Vec<StaffId>;
+    /// The company's complaints received from `from` on and before `to`, or at
+    /// no known time. `None` where not all of them are held: on a phone.
+    fn complaints(&self, _from: Millis, _to: Millis) -> Option<Vec<ComplaintId>> {
+        None
+    }
+    /// Up to when all devices of a person have sent what they hold; `None` where that is not known.
+    fn synced_until(&self, _staff: StaffId) -> Option<Millis> {
+        None
+    }
 }
 
 /// Typed reading of a [`World`].

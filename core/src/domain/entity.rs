@@ -348,6 +348,8 @@ pub struct Settings {
     pub checklist: BTreeMap<String, ChecklistItem>,
     /// Parts catalogue, by part number.
     pub parts: BTreeMap<String, CataloguePart>,
+    /// 情节轻重: what the company calls each degree, and what it usually costs.
+    pub severities: BTreeMap<Severity, SeverityLevel>,
 }
 
 impl Default for Settings {
@@ -374,8 +376,28 @@ impl Default for Settings {
             .map(|(k, v)| (k.into(), v))
             .collect(),
             parts: BTreeMap::new(),
+            severities: [
+                (Severity::Minor, "轻微", "Minor"),
+                (Severity::Moderate, "一般", "Moderate"),
+                (Severity::Serious, "严重", "Serious"),
+            ]
+            .into_iter()
+            .map(|(s, zh, en)| (s, SeverityLevel { label: zh.into(), label_en: en.into(), penalty: Fen(0) }))
+            .collect(),
         }
     }
+}
+
+/// One degree of severity.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SeverityLevel {
+    /// Chinese label.
+    pub label: String,
+    /// English label.
+    pub label_en: String,
+    /// The usual penalty, as an amount of nothing or more; the manager decides each.
+    pub penalty: Fen,
 }
 
 /// One line of the checklist.
@@ -604,6 +626,8 @@ pub struct WorkOrder {
     pub archived: Option<Atomic<Mark>>,
     /// 向客户回馈
     pub feedback: Option<Atomic<Feedback>>,
+    /// What the office made of the customer's words, by visit.
+    pub opinions: BTreeMap<VisitId, Atomic<Analysis>>,
     /// 返修 / 更换: where the machine stands.
     pub returned_machine: BTreeMap<ReturnStep, Atomic<Mark>>,
     /// Facts that contradicted each other and were settled, by a key naming them.
@@ -714,6 +738,15 @@ pub struct Feedback {
     pub problem: String,
     /// 解决问题 (true) or 无法解决.
     pub solved: bool,
+}
+
+/// 分析用户意见: what the office made of a customer's words.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Analysis {
+    /// When, by whom.
+    pub mark: Mark,
+    /// What follows from them.
+    pub text: String,
 }
 
 /// Form 2: the visit 售后服务现场安装(维修)记录.

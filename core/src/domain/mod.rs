@@ -17,6 +17,7 @@ pub mod summary;
 pub(crate) mod testing;
 pub mod time;
 pub mod value;
+pub mod words;
 
 pub use command::{Author, Command, DispatchPatch, Moment, Rejection, SERVER, SettingsPatch, World, WorldExt, Write};
 pub use entity::*;

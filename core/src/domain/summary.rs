@@ -105,10 +105,53 @@ pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
     rows.into_iter().collect()
 }
 
+/// Who reads a document of their own account, and which documents share readers with it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ties {
+    /// Who reads it by its own content; [`EVERYBODY`] for all.
+    pub readers: BTreeSet<StaffId>,
+    /// Documents whose readers read this one too.
+    pub under: BTreeSet<DocId>,
+    /// Documents that this one's readers read too.
+    pub over: BTreeSet<DocId>,
+}
+
+/// What a document's content alone says about who reads what: the one truth
+/// of it. All documents' ties together are [`readers`]; a server keeps them as
+/// links, and never has to search.
+pub fn ties(entity: &Entity) -> Ties {
+    let mut t = Ties::default();
+    match entity {
+        Entity::Staff(_) | Entity::Settings(_) => t.readers.extend([EVERYBODY]),
+        Entity::WorkOrder(w) => {
+            t.readers = w.ever_assigned();
+            t.over.extend(w.customer.map(DocId::from));
+            t.over.extend(w.request.map(DocId::from));
+            // The visit may be there before its request is.
+            t.over.extend(w.request.map(|r| DocId::from(VisitId::of_request(r))));
+        }
+        Entity::Visit(v) => {
+            t.under.extend(v.work_order.map(DocId::from));
+            t.under.extend(v.request.map(DocId::from));
+        }
+        Entity::Request(r) => t.readers.extend(r.author),
+        Entity::Customer(_) | Entity::FollowUp(_) => {}
+        Entity::Complaint(c) => t.readers.extend(c.staff.iter().copied()),
+        Entity::Statement(s) => t.readers.extend(s.author),
+        Entity::Suggestion(s) => t.readers.extend(s.author),
+        Entity::Appraisal(a) => {
+            t.readers.extend(a.staff);
+            // Whom it concerns is the suggestion's author, also where the decision does not say.
+            t.under.extend(a.suggestion.map(DocId::from));
+        }
+    }
+    t
+}
+
 /// Who must have this document on their phone ([`EVERYBODY`] for staff and
 /// settings): whoever a work order ever assigned has it, its visits, its
 /// customer and its request; an author what they wrote; a person what is
-/// decided or said about them.
+/// decided or said about them. The meaning of [`ties`], by searching.
 pub fn readers(doc: DocRef, entity: &Entity, world: &dyn World) -> BTreeSet<StaffId> {
     match entity {
         Entity::Staff(_) | Entity::Settings(_) => [EVERYBODY].into(),
@@ -138,26 +181,6 @@ pub fn readers(doc: DocRef, entity: &Entity, world: &dyn World) -> BTreeSet<Staf
             a.staff.into_iter().chain(author).collect()
         }
     }
-}
-
-/// What this document's content brings to whom: itself, and for a work order
-/// also its visits, request and customer, for a request its unplanned visit.
-/// Together over all documents the same as [`readers`], without ever searching
-/// a customer's whole history; only grows while assignments do.
-pub fn grants(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<(DocRef, StaffId)> {
-    let mut docs = vec![doc];
-    match entity {
-        // Work orders bring their customer along.
-        Entity::Customer(_) => return Vec::new(),
-        Entity::WorkOrder(w) => {
-            docs.extend(touches(doc, entity, world));
-            docs.extend(w.customer.map(|id| DocRef::new(Kind::Customer, id)));
-        }
-        Entity::Request(_) => docs.extend(touches(doc, entity, world)),
-        _ => {}
-    }
-    let who = readers(doc, entity, world);
-    docs.into_iter().flat_map(|d| who.iter().map(move |s| (d, *s))).collect()
 }
 
 /// Projects a document to its row.
@@ -328,6 +351,9 @@ fn of_order(
     if visits.iter().any(|(_, v)| signature_voided(v)) {
         flags.push("signature_voided".into());
     }
+    if visits.iter().any(|(id, v)| !v.customer_comment.trim().is_empty() && !w.opinions.contains_key(id)) {
+        flags.push("opinion_open".into());
+    }
     // Those on the job now come first: lists show them.
     let mut people = w.current_technicians();
     people.extend(w.ever_assigned().into_iter().filter(|s| !w.current_technicians().contains(s)));
@@ -403,6 +429,7 @@ fn of_follow_up(f: &FollowUp, world: &dyn World, words: &mut Words, row: Summary
         status: f.outcome.map_or("due", |o| o.word()).into(),
         due: f.done.as_ref().map(|m| m.at.best()).or(due),
         people: f.done.iter().map(|m| m.by).collect(),
+        flags: open_opinion(f).then(|| "opinion_open".into()).into_iter().collect(),
         ..row
     }
 }
@@ -429,6 +456,11 @@ fn of_complaint(c: &Complaint, world: &dyn World, words: &mut Words, row: Summar
         people: c.staff.iter().copied().collect(),
         ..row
     }
+}
+
+/// Whether a customer's opinion waits to be analysed.
+fn open_opinion(call: &FollowUp) -> bool {
+    !call.opinion.trim().is_empty() && call.analysis.trim().is_empty()
 }
 
 /// Whether what the customer signed is no longer what the form says.

@@ -1,7 +1,8 @@
 //! A world in memory, for tests of the rules.
 
 use super::{
-    Author, Command, DocId, DocRef, Entity, Kind, Moment, Rejection, Role, StaffId, Stamp, World, Write, summary,
+    Author, Command, ComplaintId, DocId, DocRef, Entity, Kind, Millis, Moment, Rejection, Role, StaffId, Stamp, World,
+    Write, summary,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -15,6 +16,8 @@ pub(crate) struct MemoryWorld {
     pub(crate) counter: u64,
     /// The id given out last.
     pub(crate) ids: u128,
+    /// Up to when everybody's devices have sent what they hold.
+    pub(crate) synced: Option<Millis>,
 }
 
 impl World for MemoryWorld {
@@ -25,6 +28,17 @@ impl World for MemoryWorld {
         (self.docs.iter().filter(|(d, e)| d.kind == kind && summary::parent(e) == Some(of)))
             .map(|(d, _)| d.id)
             .collect()
+    }
+    fn coded(&self, code: &str) -> Vec<StaffId> {
+        let here = |e: &Entity| matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none());
+        self.docs.iter().filter(|(_, e)| here(e)).map(|(d, _)| d.id.into()).collect()
+    }
+    fn complaints(&self, from: Millis, to: Millis) -> Option<Vec<ComplaintId>> {
+        let inside = |e: &Entity| matches!(e, Entity::Complaint(c) if c.received.is_none_or(|r| from <= r.best() && r.best() < to));
+        Some(self.docs.iter().filter(|(_, e)| inside(e)).map(|(d, _)| d.id.into()).collect())
+    }
+    fn synced_until(&self, _staff: StaffId) -> Option<Millis> {
+        self.synced
     }
 }
 

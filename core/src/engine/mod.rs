@@ -10,7 +10,7 @@ use crate::document::reissue_foreign;
 use crate::domain::{Author, Command, DocRef, Moment, Sha256, Stamp, Write, decide};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::store::outbox::lane_of;
+use crate::store::outbox::{Lane, lane_of};
 use crate::store::{Blobs, View, blobs, chunks, meta, outbox};
 use crate::sync::device::{Device, Written};
 use crate::sync::protocol::{EnrolAnswer, TokenRequest};
@@ -198,7 +198,7 @@ impl Engine {
             let mut doc = chunks::load_or_new(tx, edit.doc)?;
             let again = reissue_foreign(&mut doc, std::slice::from_ref(&edit.bytes), actor)?;
             for change in &again.changes {
-                chunks::put_own(tx, edit.doc, change, &doc.heads(), lane_of(edit.doc.kind), now)?;
+                chunks::put_own(tx, edit.doc, change, &doc.heads(), Lane::Work, now)?;
             }
             outbox::settle_refused(tx, refused)?;
             let mut written = Written::new(tx)?;
@@ -300,7 +300,7 @@ fn execute(tx: &Transaction<'_>, command: &Command, by: &Author, now: Stamp, env
     for (id, writes) in by_doc {
         let mut doc = chunks::load_or_new(tx, id)?;
         if let Some(change) = doc.write(actor, by.staff, now.best(), &writes)? {
-            chunks::put_own(tx, id, &change, &doc.heads(), lane_of(id.kind), now.device)?;
+            chunks::put_own(tx, id, &change, &doc.heads(), lane_of(command), now.device)?;
             written.put(id, &doc)?;
         }
     }

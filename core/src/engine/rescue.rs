@@ -5,7 +5,7 @@ use crate::document::{Change, Doc, reissue};
 use crate::domain::DocRef;
 use crate::error::{Error, Result};
 use crate::store::chunks::Seal;
-use crate::store::outbox::lane_of;
+use crate::store::outbox::Lane;
 use crate::store::rescue::{RescuedDoc, gather, open, seal};
 use crate::store::{blobs, chunks, meta};
 use crate::sync::device::Written;
@@ -106,7 +106,7 @@ fn take_over(
     let actor = meta::actor(tx)?;
     let again = reissue(&old, &mut here, &edits, &[], actor)?;
     for change in &again.changes {
-        chunks::put_own(tx, id, change, &here.heads(), lane_of(id.kind), now)?;
+        chunks::put_own(tx, id, change, &here.heads(), Lane::Work, now)?;
     }
     for hash in edits {
         meta::set_app_value(tx, &format!("rescued.{hash}"), Some("1"))?;

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
 use sha2::Digest as _;
 
-use super::{chunks, hash_at, uuid_at};
+use super::{hash_at, uuid_at};
 
 /// The columns [`read_row`] reads.
 const ROW: &str = "name, size, media_type, state, sent, upload, added_at, attempts, last_error";
@@ -391,19 +391,16 @@ pub fn failed(tx: &Transaction<'_>, name: Sha256, code: &str) -> Result<()> {
     Ok(())
 }
 
-/// The server has a blob, durably. Documents that were leaving and waited only for it go.
-///
-/// # Errors
-/// The database's.
-pub fn acknowledge(tx: &Transaction<'_>, name: Sha256) -> Result<()> {
+/// Marks a blob as kept by the server; answers the documents that were leaving and refer to it.
+pub(super) fn acknowledged(tx: &Transaction<'_>, name: Sha256) -> Result<Vec<DocId>> {
     tx.prepare_cached(
         "UPDATE blob SET state = 1, sent = size, upload = '', attempts = 0, last_error = '' WHERE name = ?1 AND state = 0",
     )?
     .execute([name.0])?;
     let mut statement =
         tx.prepare_cached("SELECT id FROM blob_ref JOIN doc ON id = doc WHERE name = ?1 AND leaving = 1")?;
-    let leaving = statement.query_map([name.0], |r| uuid_at(r, 0).map(DocId))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    leaving.into_iter().try_for_each(|doc| chunks::purge_if_done(tx, doc))
+    let leaving = statement.query_map([name.0], |r| uuid_at(r, 0).map(DocId))?;
+    Ok(leaving.collect::<rusqlite::Result<_>>()?)
 }
 
 /// A blob's bytes were fetched from the server and are kept here now.
@@ -415,6 +412,17 @@ pub fn fetched(tx: &Transaction<'_>, name: Sha256) -> Result<()> {
     Ok(())
 }
 
+/// Blobs that are here and, by its own word, at the server too; newest first.
+///
+/// # Errors
+/// The database's.
+pub fn acknowledged_here(conn: &Connection, limit: usize) -> Result<Vec<Sha256>> {
+    let sql = "SELECT name FROM blob INDEXED BY blob_kept WHERE state = 1 ORDER BY added_at DESC LIMIT ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map([limit], |r| hash_at(r, 0).map(Sha256))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// A blob the server acknowledged is lost there (a restored server): queued again.
 /// Returns whether its bytes are here.
 ///
@@ -422,7 +430,7 @@ pub fn fetched(tx: &Transaction<'_>, name: Sha256) -> Result<()> {
 /// The database's.
 pub fn requeue(tx: &Transaction<'_>, name: Sha256, at: Millis) -> Result<bool> {
     let here = tx
-        .prepare_cached("UPDATE blob SET state = 0, sent = 0, upload = '', attempts = 0, added_at = ?2 WHERE name = ?1 AND state <> 2")?
+        .prepare_cached("UPDATE blob SET state = 0, sent = 0, upload = '', attempts = 0, added_at = ?2 WHERE name = ?1 AND state = 1")?
         .execute(params![name.0, at.0])?;
     Ok(here > 0)
 }

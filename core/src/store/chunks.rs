@@ -2,13 +2,13 @@
 
 use crate::document::{Change, Doc};
 use crate::domain::{ChangeHash, DocId, DocRef, Kind, Millis};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 
-use super::outbox::Lane;
-use super::{hash_at, kind, meta, pack, unpack, uuid_at};
+use super::rows::{Lane, Row, not_held, wrong_kind};
+use super::{blobs, hash_at, kind, meta, pack, unpack, uuid_at, views};
 
 /// Heads a server vouched for, with its seal over them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -352,62 +352,6 @@ pub fn counts(conn: &Connection) -> Result<Vec<(Kind, u64)>> {
     .collect()
 }
 
-/// The head of a document's row.
-pub(super) struct Row {
-    pub(super) no: i64,
-    pub(super) kind: Kind,
-    pub(super) accepted: Vec<ChangeHash>,
-    pub(super) leaving: bool,
-    pub(super) waiting: i64,
-    pub(super) own: bool,
-    pub(super) seen: bool,
-    last_n: i64,
-    /// Nothing was stored of it before.
-    is_new: bool,
-}
-
-impl Row {
-    pub(super) fn find(conn: &Connection, doc: DocId) -> Result<Option<Self>> {
-        let sql = "SELECT no, kind, accepted, leaving, waiting, own, seen, last_n FROM doc WHERE id = ?1";
-        let found = conn.prepare_cached(sql)?.query_row([doc.as_bytes()], |r| {
-            let accepted = unpack(r.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?);
-            let (no, leaving, waiting) = (r.get(0)?, r.get(3)?, r.get(4)?);
-            let (own, seen, last_n) = (r.get(5)?, r.get(6)?, r.get(7)?);
-            let row = Self { no, kind: Kind::Settings, accepted, leaving, waiting, own, seen, last_n, is_new: false };
-            Ok((r.get::<_, u8>(1)?, row))
-        });
-        let Some((number, row)) = found.optional()? else { return Ok(None) };
-        Ok(Some(Self { kind: kind(number)?, ..row }))
-    }
-
-    fn find_or_insert(tx: &Transaction<'_>, doc: DocRef) -> Result<Self> {
-        if let Some(row) = Self::find(tx, doc.id)? {
-            return if row.kind == doc.kind { Ok(row) } else { Err(wrong_kind(doc, row.kind)) };
-        }
-        tx.prepare_cached("INSERT INTO doc (id, kind, heads) VALUES (?1, ?2, x'')")?
-            .execute(params![doc.id.as_bytes(), doc.kind.number()])?;
-        Ok(Self {
-            no: tx.last_insert_rowid(),
-            kind: doc.kind,
-            accepted: Vec::new(),
-            leaving: false,
-            waiting: 0,
-            own: false,
-            seen: false,
-            last_n: 0,
-            is_new: true,
-        })
-    }
-}
-
-fn wrong_kind(doc: DocRef, held: Kind) -> Error {
-    Error::Invalid { field: "kind", detail: format!("{} is a {}, not a {}", doc.id, held.name(), doc.kind.name()) }
-}
-
-pub(super) fn not_held(doc: DocId) -> Error {
-    Error::NotFound(format!("document {doc}"))
-}
-
 fn as_i64(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -600,11 +544,11 @@ pub(super) fn purge_if_done(tx: &Transaction<'_>, doc: DocId) -> Result<()> {
 }
 
 fn purge(tx: &Transaction<'_>, row: &Row, doc: DocId) -> Result<()> {
-    super::views::forget(tx, row.no)?;
+    views::forget(tx, row.no)?;
     if !row.leaving {
         shift_digest(tx, doc, &row.accepted, &[])?;
     }
-    super::blobs::unlink(tx, doc)?;
+    blobs::unlink(tx, doc)?;
     tx.prepare_cached("DELETE FROM doc WHERE no = ?1")?.execute([row.no])?;
     Ok(())
 }

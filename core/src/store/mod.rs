@@ -4,12 +4,16 @@
 //! command's change bytes, its outbox entry and the rows screens read commit
 //! together, through [`Store::commit`]. Lists, search and details read rows and
 //! never load a document.
+//!
+//! Its modules build on each other one way:
+//! `rows, meta ← blobs ← views ← schema, chunks ← outbox ← rescue`.
 
 pub mod blobs;
 pub mod chunks;
 pub mod meta;
 pub mod outbox;
 pub mod rescue;
+mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -1,25 +1,15 @@
 //! What waits to be sent, what was refused, and where each item stands.
 
 use crate::document::Change;
-use crate::domain::{ChangeHash, DocId, DocRef, Kind, Millis, StaffId};
+use crate::domain::{ChangeHash, Command, DocId, DocRef, Kind, Millis, Sha256, StaffId, WorldExt as _, Zone};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use std::collections::BTreeSet;
 
-use super::chunks::{self, Row};
-use super::{hash_at, kind, unpack, uuid_at};
+use super::rows::{Row, delivery_at, not_held};
+use super::{blobs, chunks, hash_at, kind, meta, unpack, uuid_at, views};
 
-/// Which goes first. Photos have a queue of their own (see [`super::blobs`]) and come last.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-pub enum Lane {
-    /// Texts and signatures: every change to documents of one's work.
-    Work = 0,
-    /// Today's jobs.
-    Today = 1,
-    /// The rest.
-    Rest = 2,
-}
+pub use super::rows::{Delivery, Lane};
 
 /// Changes of one document waiting to be sent, dependencies first.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,20 +45,6 @@ impl Account {
     }
 }
 
-/// Where a document's edits made on this device stand.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// Only here.
-    OnThisPhone,
-    /// The server has some, or holds some aside.
-    Received,
-    /// The server has all, durably.
-    Accepted,
-    /// And somebody at the office looked at it since.
-    SeenByOffice,
-}
-
 /// Why a change was refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
@@ -99,28 +75,54 @@ pub struct Refused {
     pub settled: bool,
 }
 
+/// Rows of the documents of today's jobs: what is due or still open of this
+/// device's person, with visits, request and customer.
+fn of_today(conn: &Connection, now: Millis) -> Result<BTreeSet<i64>> {
+    let Some(identity) = meta::identity(conn)? else { return Ok(BTreeSet::new()) };
+    let view = views::View::new(conn);
+    let zone = Zone::of(&view.settings());
+    view.finish()?;
+    let day = zone.day(now);
+    views::job_rows(conn, identity.staff, zone.start(day), zone.end(day))
+}
+
 /// The next changes to send: by lane, then in the order queued; within a
 /// document dependencies first. At least one change where any waits, then as
-/// many as fit `max_bytes` and `max_changes`.
+/// many as fit `max_bytes` and `max_changes`. `now` says which jobs are today's.
 ///
 /// # Errors
 /// The database's.
-pub fn next_batch(conn: &Connection, max_bytes: usize, max_changes: usize) -> Result<Vec<Waiting>> {
+pub fn next_batch(conn: &Connection, now: Millis, max_bytes: usize, max_changes: usize) -> Result<Vec<Waiting>> {
     let mut out: Vec<Waiting> = Vec::new();
     let mut taken = BTreeSet::new();
     let (mut bytes, mut changes) = (0_usize, 0_usize);
+    let mut today = None;
     // What failed again and again goes last, so that it blocks nothing.
-    for sql in [
-        "SELECT doc FROM change INDEXED BY outbox WHERE lane IS NOT NULL AND attempts < 3 ORDER BY lane, n",
-        "SELECT doc FROM change INDEXED BY outbox WHERE lane IS NOT NULL AND attempts >= 3 ORDER BY lane, n",
+    for (lane, which) in [
+        (Lane::Work, "lane = 0 AND attempts < 3"),
+        (Lane::Today, "lane > 0 AND attempts < 3"),
+        (Lane::Rest, "lane > 0 AND attempts < 3"),
+        (Lane::Rest, "lane IS NOT NULL AND attempts >= 3"),
     ] {
-        let mut statement = conn.prepare_cached(sql)?;
+        let sql =
+            format!("SELECT doc FROM change INDEXED BY outbox WHERE lane IS NOT NULL AND {which} ORDER BY lane, n");
+        let mut statement = conn.prepare_cached(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let no: i64 = row.get(0)?;
-            if !taken.insert(no) {
+            if taken.contains(&no) {
                 continue;
             }
+            if lane == Lane::Today {
+                let today = match &mut today {
+                    Some(known) => known,
+                    none => none.insert(of_today(conn, now)?),
+                };
+                if !today.contains(&no) {
+                    continue;
+                }
+            }
+            taken.insert(no);
             let mut waiting = Waiting { doc: doc_ref(conn, no)?, changes: Vec::new() };
             for change in bodies(conn, no)? {
                 if changes > 0 && (changes >= max_changes || bytes + change.1.len() > max_bytes) {
@@ -174,6 +176,14 @@ pub fn acknowledge(tx: &Transaction<'_>, doc: DocId, hashes: &[ChangeHash]) -> R
         chunks::write_accepted(tx, row.no, doc, &row.accepted, &accepted)?;
     }
     Ok(done.len())
+}
+
+/// The server has a blob, durably. Documents that were leaving and waited only for it go.
+///
+/// # Errors
+/// The database's.
+pub fn acknowledge_blob(tx: &Transaction<'_>, name: Sha256) -> Result<()> {
+    blobs::acknowledged(tx, name)?.into_iter().try_for_each(|doc| chunks::purge_if_done(tx, doc))
 }
 
 /// Notes that a change was sent and not decided: attempts and the last error.
@@ -240,7 +250,7 @@ pub fn set_aside(
 /// # Errors
 /// The database's; `BadChange`.
 pub fn requeue(tx: &Transaction<'_>, doc: DocRef, changes: &[Change], lane: Lane, at: Millis) -> Result<usize> {
-    let row = Row::find(tx, doc.id)?.ok_or_else(|| chunks::not_held(doc.id))?;
+    let row = Row::find(tx, doc.id)?.ok_or_else(|| not_held(doc.id))?;
     let mut n = chunks::next_n(tx, &row)?;
     let mut count = 0;
     for change in changes {
@@ -332,7 +342,7 @@ pub fn account(conn: &Connection) -> Result<Account> {
 pub fn delivery(conn: &Connection, doc: DocId) -> Result<Delivery> {
     let sql = "SELECT waiting, sent, refused, own, seen FROM doc WHERE id = ?1";
     let found = conn.prepare_cached(sql)?.query_row([doc.as_bytes()], |r| delivery_at(r, 0)).optional()?;
-    found.ok_or_else(|| chunks::not_held(doc))
+    found.ok_or_else(|| not_held(doc))
 }
 
 /// Where one change made here stands: only here, held aside by the server, or accepted.
@@ -344,7 +354,7 @@ pub fn delivery_of(conn: &Connection, doc: DocId, change: ChangeHash) -> Result<
     if conn.prepare_cached(refused)?.exists(params![doc.as_bytes(), change.0])? {
         return Ok(Delivery::Received);
     }
-    let row = Row::find(conn, doc)?.ok_or_else(|| chunks::not_held(doc))?;
+    let row = Row::find(conn, doc)?.ok_or_else(|| not_held(doc))?;
     let waiting = "SELECT 1 FROM change WHERE doc = ?1 AND hash = ?2 AND lane IS NOT NULL";
     Ok(match conn.prepare_cached(waiting)?.exists(params![row.no, change.0])? {
         true => Delivery::OnThisPhone,
@@ -372,18 +382,19 @@ pub struct Item {
     pub last_error: String,
 }
 
-/// Everything that waits, in the order it will be sent; at most `limit`.
+/// Everything that waits, lane by lane and then in the order queued; at most `limit`.
 ///
 /// # Errors
 /// The database's.
-pub fn items(conn: &Connection, limit: usize) -> Result<Vec<Item>> {
-    let sql = "SELECT id, kind, hash, length(body), lane, queued_at, attempts, last_error
-        FROM change INDEXED BY outbox CROSS JOIN doc ON doc.no = change.doc WHERE lane IS NOT NULL ORDER BY attempts >= 3, lane, n LIMIT ?1";
+pub fn items(conn: &Connection, now: Millis, limit: usize) -> Result<Vec<Item>> {
+    let today = of_today(conn, now)?;
+    let sql = "SELECT id, kind, hash, length(body), lane, queued_at, attempts, last_error, no
+        FROM change INDEXED BY outbox CROSS JOIN doc ON doc.no = change.doc WHERE lane IS NOT NULL ORDER BY lane, n";
     let mut statement = conn.prepare_cached(sql)?;
-    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| {
+    let rows = statement.query_map([], |r| {
         let lane = match r.get::<_, u8>(4)? {
             0 => Lane::Work,
-            1 => Lane::Today,
+            _ if today.contains(&r.get(8)?) => Lane::Today,
             _ => Lane::Rest,
         };
         let item = Item {
@@ -397,12 +408,16 @@ pub fn items(conn: &Connection, limit: usize) -> Result<Vec<Item>> {
         };
         Ok((r.get::<_, u8>(1)?, item))
     })?;
-    rows.map(|row| {
+    let mut out = Vec::new();
+    for row in rows {
         let (number, mut item) = row?;
         item.doc.kind = kind(number)?;
-        Ok(item)
-    })
-    .collect()
+        out.push(item);
+    }
+    // Stable: within a lane the order queued stays.
+    out.sort_by_key(|item| (item.attempts >= 3, item.lane));
+    out.truncate(limit);
+    Ok(out)
 }
 
 /// The office's read mark on a document.
@@ -429,12 +444,10 @@ pub fn read_mark(conn: &Connection, doc: DocId) -> Result<Option<ReadMark>> {
     Ok(found.optional()?)
 }
 
-/// The lane of a change this device makes to a document of that kind.
-pub fn lane_of(kind: Kind) -> Lane {
-    match kind {
-        Kind::Visit | Kind::Request | Kind::Statement => Lane::Work,
-        _ => Lane::Rest,
-    }
+/// The lane of a command's change: what somebody wrote or signed cannot be
+/// had again if the phone is lost, so it goes first.
+pub fn lane_of(command: &Command) -> Lane {
+    if command.words() { Lane::Work } else { Lane::Rest }
 }
 
 fn doc_ref(conn: &Connection, no: i64) -> Result<DocRef> {
@@ -449,16 +462,4 @@ fn bodies(conn: &Connection, no: i64) -> Result<Vec<(ChangeHash, Vec<u8>)>> {
     let mut statement = conn.prepare_cached("SELECT body FROM change WHERE doc = ?1 AND hash = ?2")?;
     let waiting = chunks::waiting_rows(conn, no)?.into_iter();
     waiting.map(|w| Ok((w.hash, statement.query_row(params![no, w.hash.0], |r| r.get(0))?))).collect()
-}
-
-/// Reads (waiting, sent, refused, own, seen) from five columns.
-pub(super) fn delivery_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Delivery> {
-    let (waiting, sent, refused): (i64, i64, i64) = (row.get(column)?, row.get(column + 1)?, row.get(column + 2)?);
-    let (own, seen): (bool, bool) = (row.get(column + 3)?, row.get(column + 4)?);
-    Ok(match (waiting, sent, refused) {
-        (1.., 0, _) => Delivery::OnThisPhone,
-        (1.., _, _) | (_, _, 1..) => Delivery::Received,
-        _ if own && seen => Delivery::SeenByOffice,
-        _ => Delivery::Accepted,
-    })
 }

@@ -86,7 +86,7 @@ pub fn gather(conn: &Connection, kept: &dyn Blobs, at: Millis) -> Result<Rescue>
     for refused in outbox::refused(conn, true)?.into_iter().rev() {
         docs.entry(refused.doc).or_default().push(serde_bytes::ByteBuf::from(refused.bytes));
     }
-    for waiting in outbox::next_batch(conn, usize::MAX, usize::MAX)? {
+    for waiting in outbox::next_batch(conn, at, usize::MAX, usize::MAX)? {
         let changes = waiting.changes.into_iter().map(|(_, body)| serde_bytes::ByteBuf::from(body));
         docs.entry(waiting.doc).or_default().extend(changes);
     }

@@ -4,11 +4,13 @@ use crate::error::{Error, Result};
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
 
+use super::views;
+
 /// `ONST`: tells our files from other programs'.
 const APPLICATION: i64 = 0x4f4e_5354;
 
 /// Each brings the schema from its index to the next; released ones never change.
-const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql"), include_str!("sql/0002.sql")];
 
 /// How long to wait for another process that holds the file.
 const BUSY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(5) };
@@ -48,6 +50,7 @@ fn migrate(conn: &mut Connection) -> Result<()> {
     for sql in MIGRATIONS.get(from..).unwrap_or_default() {
         tx.execute_batch(sql)?;
     }
+    views::index(&tx)?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     tx.commit()?;

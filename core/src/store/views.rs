@@ -1,15 +1,15 @@
 //! Rows for screens: written with the document, read without loading it.
 
 use crate::domain::summary::Summary;
-use crate::domain::{DocId, DocRef, Entity, Kind, Millis, SETTINGS, StaffId, World};
+use crate::domain::{DocId, DocRef, Entity, Kind, Millis, SETTINGS, StaffId, World, words};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::blobs::{self, BlobState};
-use super::outbox::{Delivery, delivery_at};
-use super::{chunks, kind, meta, uuid_at};
+use super::rows::{Delivery, delivery_at, not_held};
+use super::{kind, meta, uuid_at};
 
 /// Lines of a page.
 pub const PAGE: usize = 50;
@@ -18,8 +18,6 @@ pub const PAGE: usize = 50;
 const MOST_FOUND: usize = 1_000;
 /// Documents whose words wait to be indexed at most; fewer than [`PAGE`].
 const MOST_FRESH: usize = 32;
-/// Words of a search that are looked at.
-const MOST_WORDS: usize = 12;
 /// Estimate of a document's size on the wire.
 const DOCUMENT_BYTES: u64 = 4_096;
 /// Stored where there is no due time: it comes first in order, last in lists.
@@ -78,14 +76,14 @@ pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<(
         .prepare_cached("SELECT no, status, due, parent, people, search FROM doc WHERE id = ?1 AND kind = ?2")?
         .query_row(params![doc.id.as_bytes(), doc.kind.number()], Indexed::read)
         .optional()?
-        .ok_or_else(|| chunks::not_held(doc.id))?;
+        .ok_or_else(|| not_held(doc.id))?;
     let new = Indexed {
         no: old.no,
         status: summary.status.clone(),
         due: summary.due.map_or(NEVER, |d| d.0),
         parent: summary.parent.map(|p| *p.as_bytes()),
         people: summary.people.iter().flat_map(|p| *p.as_bytes()).collect(),
-        search: spaced(&summary.search),
+        search: storable(&summary.search),
     };
     tx.prepare_cached("UPDATE doc SET number = ?2, title = ?3, subtitle = ?4, people = ?5, flags = ?6, entity = ?7, search = ?8 WHERE no = ?1")?
         .execute(params![
@@ -139,12 +137,9 @@ pub fn entity(conn: &Connection, doc: DocId) -> Result<Option<Entity>> {
 /// `NotFound`; the database's.
 pub fn show(conn: &Connection, doc: DocId) -> Result<Shown> {
     let sql = format!("SELECT {LINE} FROM doc WHERE id = ?1");
-    let line = conn
-        .prepare_cached(&sql)?
-        .query_row([doc.as_bytes()], line)
-        .optional()?
-        .ok_or_else(|| chunks::not_held(doc))??;
-    let entity = entity(conn, doc)?.ok_or_else(|| chunks::not_held(doc))?;
+    let line =
+        conn.prepare_cached(&sql)?.query_row([doc.as_bytes()], line).optional()?.ok_or_else(|| not_held(doc))??;
+    let entity = entity(conn, doc)?.ok_or_else(|| not_held(doc))?;
     Ok(Shown { line, entity })
 }
 
@@ -170,6 +165,31 @@ pub fn today(conn: &Connection, person: StaffId, from: Millis, to: Millis) -> Re
     // Stable, so each kind keeps its order.
     out.sort_by_key(|l| l.summary.due.unwrap_or(Millis(i64::MAX)));
     Ok(out)
+}
+
+/// Rows of a person's jobs of a day (as [`today`] has them) and of what hangs on them.
+pub(super) fn job_rows(conn: &Connection, person: StaffId, from: Millis, to: Millis) -> Result<BTreeSet<i64>> {
+    let mut docs = BTreeSet::new();
+    for job in today(conn, person, from, to)? {
+        docs.insert(job.summary.doc.id);
+        let request = match entity(conn, job.summary.doc.id)? {
+            Some(Entity::WorkOrder(order)) => {
+                docs.extend(order.customer.map(DocId::from));
+                order.request.map(DocId::from)
+            }
+            _ => None,
+        };
+        docs.extend(request);
+        for parent in [Some(job.summary.doc.id), request].into_iter().flatten() {
+            docs.extend(children(conn, Kind::Visit, parent)?);
+        }
+    }
+    let mut statement = conn.prepare_cached("SELECT no FROM doc WHERE id = ?1")?;
+    let mut rows = BTreeSet::new();
+    for doc in docs {
+        rows.extend(statement.query_row([doc.as_bytes()], |r| r.get::<_, i64>(0)).optional()?);
+    }
+    Ok(rows)
 }
 
 /// Documents of a kind (with that status, where given), by due time, newest first, a page at a time.
@@ -202,7 +222,7 @@ pub fn list(conn: &Connection, kind: Kind, status: Option<&str>, after: Option<&
 }
 
 /// Documents found by all the words of `query`, best first, a page at a time.
-/// CJK words match anywhere, others by whole words, the last by its beginning.
+/// What a word of it means is in [`words`].
 ///
 /// # Errors
 /// `Invalid` where `after` is no mark of a page; the database's.
@@ -210,7 +230,7 @@ pub fn search(conn: &Connection, query: &str, after: Option<&str>) -> Result<Pag
     let skip: usize = after.map_or(Ok(0), |mark| {
         mark.strip_prefix("s1.").and_then(|n| n.parse().ok()).filter(|n| *n <= MOST_FOUND).ok_or_else(|| bad_mark(mark))
     })?;
-    let Some(expression) = expression(query) else { return Ok(Page::default()) };
+    let Some(expression) = words::matching(query) else { return Ok(Page::default()) };
     let mut out = Vec::new();
     if skip == 0 && conn.prepare_cached("SELECT 1 FROM fresh")?.exists([])? {
         found_fresh(conn, &expression, &mut out)?;
@@ -235,15 +255,18 @@ pub fn search(conn: &Connection, query: &str, after: Option<&str>) -> Result<Pag
 /// first. They are indexed in memory for the question.
 fn found_fresh(conn: &Connection, expression: &str, out: &mut Vec<Line>) -> Result<()> {
     conn.prepare_cached(
-        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.fresh_words USING fts5 (
-           text, content = '', tokenize = 'unicode61 remove_diacritics 2')",
+        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.fresh_words USING fts5 (text, content = '', tokenize = 'ascii')",
     )?
     .execute([])?;
     conn.prepare_cached("INSERT INTO temp.fresh_words (fresh_words) VALUES ('delete-all')")?.execute([])?;
-    conn.prepare_cached(
-        "INSERT INTO temp.fresh_words (rowid, text) SELECT no, search FROM main.fresh CROSS JOIN main.doc ON no = fresh.doc",
-    )?
-    .execute([])?;
+    let mut statement =
+        conn.prepare_cached("SELECT no, search FROM main.fresh CROSS JOIN main.doc ON no = fresh.doc")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (no, search): (i64, String) = (row.get(0)?, row.get(1)?);
+        conn.prepare_cached("INSERT INTO temp.fresh_words (rowid, text) VALUES (?1, ?2)")?
+            .execute(params![no, words::indexed(&search).join(" ")])?;
+    }
     let sql = format!(
         "SELECT {LINE} FROM (SELECT rowid AS found, rank AS r FROM temp.fresh_words WHERE fresh_words MATCH ?1)
          CROSS JOIN doc ON no = found ORDER BY r, no DESC"
@@ -317,6 +340,9 @@ impl World for View<'_> {
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         self.keep(children(self.conn, kind, of)).unwrap_or_default()
+    }
+    fn coded(&self, code: &str) -> Vec<StaffId> {
+        self.keep(coded(self.conn, code)).unwrap_or_default()
     }
 }
 
@@ -449,7 +475,8 @@ pub(super) fn index(tx: &Transaction<'_>) -> Result<()> {
         let (no, search): (i64, String) = (row.get(0)?, row.get(1)?);
         unindex(tx, no)?;
         if !search.is_empty() {
-            tx.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?.execute(params![no, search])?;
+            let words = words::indexed(&search).join(" ");
+            tx.prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")?.execute(params![no, words])?;
         }
     }
     tx.prepare_cached("DELETE FROM fresh")?.execute([])?;
@@ -514,6 +541,14 @@ fn children(conn: &Connection, kind: Kind, of: DocId) -> Result<Vec<DocId>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Members of staff, not those who left, by their work number.
+fn coded(conn: &Connection, code: &str) -> Result<Vec<StaffId>> {
+    let sql = "SELECT id FROM doc WHERE kind = ?1 AND number = ?2 AND status <> 'left' ORDER BY no";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map(params![Kind::Staff.number(), code], |r| uuid_at(r, 0).map(StaffId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 fn flags_out(flags: &[String]) -> String {
     serde_json::to_string(flags).unwrap_or_else(|_| "[]".into())
 }
@@ -557,40 +592,7 @@ fn decode(kind: Kind, json: &[u8]) -> Result<Entity> {
     entity.map_err(|e| Error::Damaged(format!("content of a {}: {e}", kind.name())))
 }
 
-/// Chinese, Japanese and Korean characters: each is a word of its own in the index.
-fn is_cjk(c: char) -> bool {
-    matches!(u32::from(c),
-        0x2e80..=0x2fdf | 0x3005..=0x3007 | 0x3040..=0x30ff | 0x3100..=0x312f | 0x31a0..=0x31bf | 0x31f0..=0x31ff
-        | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff | 0x20000..=0x323af)
-}
-
-/// The text with a blank on both sides of each CJK character.
-fn spaced(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 2);
-    for c in text.chars() {
-        if is_cjk(c) {
-            out.push(' ');
-            out.push(c);
-            out.push(' ');
-        } else {
-            // A NUL would end the text for SQLite.
-            out.push(if c == '\0' { ' ' } else { c });
-        }
-    }
-    out
-}
-
-/// The search as an FTS5 expression: every word a phrase in quotes, so that no
-/// operator of FTS5 gets through; the last word's end open where it is not CJK.
-/// `None` where there is no word in it.
-fn expression(query: &str) -> Option<String> {
-    let words: Vec<String> = query
-        .split_whitespace()
-        .map(|word| word.chars().take(64).map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect::<String>())
-        .filter(|word| !word.trim().is_empty())
-        .take(MOST_WORDS)
-        .collect();
-    let open_end = words.last()?.trim_end().chars().next_back().is_some_and(|c| !is_cjk(c));
-    let phrases: Vec<String> = words.iter().map(|word| format!("\"{}\"", spaced(word).trim())).collect();
-    Some(phrases.join(" AND ") + if open_end { " *" } else { "" })
+/// The text without NUL, which would end it for SQLite.
+fn storable(text: &str) -> String {
+    text.replace('\0', " ")
 }

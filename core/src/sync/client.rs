@@ -29,6 +29,8 @@ const MESSAGE: Duration = Duration::from_secs(180);
 const ASK: Duration = Duration::from_secs(300);
 /// A token this close to its end is not used, in milliseconds.
 const TOKEN_MARGIN: i64 = 30_000;
+/// Bodies from this size on are sent compressed.
+const PACKED: usize = 2 << 10;
 /// Tries to go on with a download that was cut.
 const RESUMES: u32 = 4;
 
@@ -289,9 +291,14 @@ impl<E: AsMut<Device> + Send + 'static> Client<E> {
     }
 
     async fn exchange(&self, body: Vec<u8>) -> Result<Vec<u8>> {
+        let packed = pack(&body);
         let response = self
             .asked(Method::POST, "/v1/sync", |r| {
-                r.header(header::CONTENT_TYPE, "application/cbor").timeout(MESSAGE).body(body.clone())
+                let r = r.header(header::CONTENT_TYPE, "application/cbor").timeout(MESSAGE);
+                match &packed {
+                    Some(packed) => r.header(header::CONTENT_ENCODING, "gzip").body(packed.clone()),
+                    None => r.body(body.clone()),
+                }
             })
             .await?;
         read(response, MAX_BODY).await
@@ -354,9 +361,9 @@ impl<E: AsMut<Device> + Send + 'static> Client<E> {
         loop {
             let from = bytes.len();
             let mut response = self
-                .asked(Method::GET, &path, |r| match from {
-                    0 => r,
-                    from => r.header(header::RANGE, format!("bytes={from}-")),
+                .asked(Method::GET, &path, |r| match (r.header(header::ACCEPT_ENCODING, "identity"), from) {
+                    (r, 0) => r,
+                    (r, from) => r.header(header::RANGE, format!("bytes={from}-")),
                 })
                 .await?;
             if response.status() != StatusCode::PARTIAL_CONTENT {
@@ -442,6 +449,17 @@ fn senseless(detail: &str) -> Error {
     Error::Server { status: 0, code: "bad_answer".into(), detail: detail.into(), retry_after: None }
 }
 
+/// A body compressed, where that is worth it.
+fn pack(body: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Write as _;
+    if body.len() < PACKED {
+        return None;
+    }
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(body).ok()?;
+    packer.finish().ok().filter(|packed| packed.len() < body.len())
+}
+
 /// The path of an upload's address.
 fn path_of(place: &str) -> Option<String> {
     let path = match place.split_once("://") {
@@ -476,7 +494,7 @@ async fn good(request: RequestBuilder) -> Result<Response> {
     })
 }
 
-/// A body of at most `most` bytes.
+/// A body of at most `most` bytes, counted as they come out of their compression.
 async fn read(mut response: Response, most: usize) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     while let Some(part) = response.chunk().await.map_err(offline)? {

@@ -6,7 +6,7 @@ use crate::domain::summary::{summary, touches};
 use crate::domain::{Author, ChangeHash, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::store::outbox::{Refusal, lane_of};
+use crate::store::outbox::{Lane, Refusal};
 use crate::store::{Blobs, Store, View, chunks, meta, outbox, views};
 use ed25519_dalek::{Signer as _, SigningKey};
 use rusqlite::{Connection, Transaction};
@@ -107,7 +107,7 @@ impl Device {
             meta::set_app_value(tx, ROLES, Some(&roles))?;
             meta::set_app_value(tx, PENDING_KEY, None)?;
             let actor = meta::actor(tx)?;
-            let waiting: BTreeSet<DocRef> = outbox::items(tx, usize::MAX >> 1)?.into_iter().map(|i| i.doc).collect();
+            let waiting: BTreeSet<DocRef> = outbox::items(tx, now, usize::MAX)?.into_iter().map(|i| i.doc).collect();
             let mut written = Written::new(tx)?;
             for doc in waiting {
                 reissue_waiting(tx, doc, None, actor, now, &mut written)?;
@@ -331,7 +331,7 @@ fn rewrite(
     chunks::rebuild(tx, doc, &base.save(), &base.heads(), keep)?;
     let again = reissue(old, &mut base, edits, refused, actor)?;
     for change in &again.changes {
-        chunks::put_own(tx, doc, change, &base.heads(), lane_of(doc.kind), now)?;
+        chunks::put_own(tx, doc, change, &base.heads(), Lane::Work, now)?;
     }
     if base.changes().is_empty() {
         chunks::leave(tx, doc.id)?;

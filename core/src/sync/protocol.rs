@@ -15,6 +15,8 @@ pub const MAX_REQUEST: usize = 8 << 20;
 pub const MAX_ANSWER: usize = 4 << 20;
 /// Most changes in a request.
 pub const MAX_CHANGES: usize = 10_000;
+/// Most blobs asked about in a request.
+pub const MAX_BLOBS: usize = 20_000;
 
 /// Where a device stands in its company's log. Opaque to the device: `v1.epoch.n`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
@@ -56,6 +58,10 @@ pub struct SyncRequest {
     /// With [`Reconcile::Have`]: the ranges it lists whole, so that the server knows what the device lacks.
     #[serde(with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
     pub ranges: Vec<u8>,
+    /// With [`Reconcile::Ranges`]: blobs the device holds that the server has acknowledged. Which
+    /// of them it lost comes back in [`SyncAnswer::lost`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<Sha256>,
     /// Most bytes the device wants in the answer; 0 for the server's own limit.
     pub budget: u64,
 }
@@ -156,6 +162,9 @@ pub struct SyncAnswer {
     /// What the device must do besides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<Order>,
+    /// Of the blobs asked about, those the server has not: send them again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Sha256>,
     /// Ranges that differ (step 1), or documents the server wants from `Have` (step 2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<ReconcileAnswer>,

@@ -7,8 +7,8 @@
 
 use super::device::{Device, Written, reissue_waiting, set_aside};
 use super::protocol::{
-    Account, Cursor, Delivery, Digest, Fate, Held, MAX_REQUEST, Order, Push, Reconcile, ReconcileAnswer, Sealed,
-    SyncAnswer, SyncRequest, VERSION, Verdict,
+    Account, Cursor, Delivery, Digest, Fate, Held, MAX_BLOBS, MAX_REQUEST, Order, Push, Reconcile, ReconcileAnswer,
+    Sealed, SyncAnswer, SyncRequest, VERSION, Verdict,
 };
 use crate::document::{Actor, Change, Doc};
 use crate::domain::{ChangeHash, DocId, DocRef, Entity, Millis, Sha256};
@@ -310,7 +310,7 @@ impl Session {
                 let size = blobs::row(device.read(), blob)?.map_or(0, |r| r.size);
                 let done = upload.is_empty();
                 device.store.commit(|tx| match done {
-                    true => blobs::acknowledge(tx, blob),
+                    true => outbox::acknowledge_blob(tx, blob),
                     false => blobs::progress(tx, blob, &upload, sent.min(size)),
                 })?;
                 if done {
@@ -373,7 +373,7 @@ impl Session {
 
     /// The next thing to do: a message, a blob, or nothing.
     fn next(&mut self, device: &mut Device, now: Millis) -> Result<Vec<Effect>> {
-        let waiting = self.batch(device.read())?;
+        let waiting = self.batch(device.read(), now)?;
         let state = meta::sync_state(device.read())?;
         let compare = state.reconcile && !self.compared;
         let first = self.report.round_trips == 0;
@@ -406,10 +406,10 @@ impl Session {
     }
 
     /// The part of the outbox that goes next.
-    fn batch(&self, conn: &Connection) -> Result<Vec<outbox::Waiting>> {
+    fn batch(&self, conn: &Connection, now: Millis) -> Result<Vec<outbox::Waiting>> {
         // What is held back must not keep others from being seen.
         let room = if self.held_back.is_empty() { 0 } else { self.options.push_changes };
-        let mut batch = outbox::next_batch(conn, self.options.push_bytes, self.push_changes + room)?;
+        let mut batch = outbox::next_batch(conn, now, self.options.push_bytes, self.push_changes + room)?;
         batch.retain(|w| !self.held_back.contains(&w.doc.id));
         let mut left = self.push_changes;
         for waiting in &mut batch {
@@ -468,6 +468,11 @@ impl Session {
                 step = Step::Ranges;
             }
         }
+        // A server restored from a backup may have lost photos it had acknowledged.
+        let blobs = match step {
+            Step::Ranges => blobs::acknowledged_here(conn, MAX_BLOBS)?,
+            Step::None | Step::Have(_) => Vec::new(),
+        };
         let digest = match quiet && !self.more && account.changes == 0 {
             true => Some(Digest(chunks::digest(conn)?)),
             false => None,
@@ -489,6 +494,7 @@ impl Session {
             },
             reconcile,
             ranges,
+            blobs,
             budget: self.options.budget,
         };
         let body =
@@ -512,9 +518,13 @@ impl Session {
     ) -> Result<Vec<Effect>> {
         self.report.bytes_down += body.len() as u64;
         let bad = |code: &str| Failure { code: code.into(), status: 0, retry_after: None };
-        let Some(answer) = decode(body) else { return self.failed(device, now, &bad("bad_answer"), &[]) };
+        let Some(mut answer) = decode(body) else { return self.failed(device, now, &bad("bad_answer"), &[]) };
         if answer.v != VERSION {
             return self.failed(device, now, &bad("unsupported_version"), &[]);
+        }
+        if *step != Step::Ranges {
+            // Nothing was asked about.
+            answer.lost.clear();
         }
         let mut taken = Taken { wipe: answer.orders.contains(&Order::Wipe), ..Taken::default() };
         if taken.wipe {
@@ -739,6 +749,9 @@ fn take(
                 Err(e) => taken.skipped.push((want.doc.to_string(), e.code().to_owned())),
             }
         }
+    }
+    for name in answer.lost {
+        taken.progress |= blobs::requeue(tx, name, now)?;
     }
     if !repush.is_empty() {
         // Once everything of a document is acknowledged it is as others are.

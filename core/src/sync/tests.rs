@@ -8,7 +8,7 @@ use crate::document::{Actor, Change, Doc};
 use crate::domain::*;
 use crate::env::{Env as _, SeededEnv};
 use crate::store::blobs::MemoryBlobs;
-use crate::store::outbox::lane_of;
+use crate::store::outbox::Lane;
 use crate::store::{View, blobs, chunks, meta, outbox, views};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ fn edit(device: &mut Device, id: DocRef, f: impl FnOnce(Entity) -> Entity) -> Ch
             let mut doc = chunks::load_or_new(tx, id)?;
             let entity = f(doc.entity()?);
             let change = doc.write(meta::actor(tx)?, by, now.best(), &[Write::Put(id.id, entity)])?.unwrap();
-            chunks::put_own(tx, id, &change, &doc.heads(), lane_of(id.kind), now.device)?;
+            chunks::put_own(tx, id, &change, &doc.heads(), Lane::Work, now.device)?;
             let mut written = Written::new(tx)?;
             written.put(id, &doc)?;
             Ok((change.header.hash, written.finish(tx, now.device)?))
@@ -613,6 +613,39 @@ fn photos_go_last_in_parts_and_give_way_to_texts() {
 }
 
 #[test]
+fn a_restored_server_is_asked_for_photos_and_gets_back_what_it_lost() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 1);
+    let (kept, lost) = (device.blobs.put(b"kept").unwrap(), device.blobs.put(b"lost").unwrap());
+    edit(&mut device, id, note("x"));
+    device
+        .store
+        .commit(|tx| {
+            for name in [kept, lost] {
+                blobs::link(tx, id, name, 4, "image/jpeg", T0)?;
+                outbox::acknowledge_blob(tx, name)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let mut session = Session::new(SessionOptions::default());
+    let first = start(&mut session, &mut device);
+    assert!(first.blobs.is_empty(), "asked only where the server may have lost some");
+    let verdicts = all(&first, &Fate::Accepted);
+    // A word about blobs nobody asked about means nothing.
+    let other_life = SyncAnswer { verdicts, orders: vec![Order::Reconcile], lost: vec![kept], ..answer(5) };
+    let asked = sent(&take(&mut session, &mut device, &other_life));
+    assert!(matches!(asked.reconcile, Some(Reconcile::Ranges(_))));
+    assert_eq!(asked.blobs.iter().collect::<std::collections::BTreeSet<_>>(), [&kept, &lost].into());
+    let same = SyncAnswer { reconcile: Some(ReconcileAnswer::Same), lost: vec![lost], ..answer(5) };
+    match take(&mut session, &mut device, &same).as_slice() {
+        [Effect::Upload { blob, offset: 0, .. }] => assert_eq!(*blob, lost),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(outbox::account(device.read()).unwrap().blobs, 1, "not safe to hand in until it is back");
+}
+
+#[test]
 fn a_photo_with_other_bytes_is_not_kept() {
     let (mut device, _) = device(1);
     let id = doc_ref(Kind::Visit, 1);
@@ -730,6 +763,7 @@ mod wire {
                 heads: vec![ChangeHash([5; 32])],
             }])),
             ranges: vec![7, 9],
+            blobs: Vec::new(),
             budget: 1 << 20,
         }
     }
@@ -760,6 +794,7 @@ mod wire {
             more: true,
             remaining: 12,
             orders: vec![Order::NewActor, Order::Reconcile, Order::Wipe],
+            lost: Vec::new(),
             reconcile: Some(ReconcileAnswer::Differ(vec![1, 2])),
         }
     }
@@ -781,6 +816,7 @@ mod wire {
         pin("request_quiet", &SyncRequest { v: VERSION, clock: T0, ..SyncRequest::default() });
         let ranges = Reconcile::Ranges(vec![Digest([1; 32]), Digest([0; 32])]);
         pin("request_ranges", &SyncRequest { v: VERSION, reconcile: Some(ranges), ..SyncRequest::default() });
+        pin("request_blobs", &SyncRequest { v: VERSION, blobs: vec![Sha256([3; 32])], ..SyncRequest::default() });
     }
 
     #[test]
@@ -789,6 +825,7 @@ mod wire {
         pin("answer_quiet", &answer(7));
         let want = vec![Held { doc: id(1), kind: Kind::Visit, heads: vec![ChangeHash([1; 32])] }];
         pin("answer_want", &SyncAnswer { reconcile: Some(ReconcileAnswer::Want(want)), ..answer(7) });
+        pin("answer_lost", &SyncAnswer { lost: vec![Sha256([3; 32])], ..answer(7) });
         pin("answer_same", &SyncAnswer { reconcile: Some(ReconcileAnswer::Same), ..answer(7) });
     }
 
@@ -827,5 +864,104 @@ mod wire {
         assert_eq!((read.clock, read.cursor), (T0, Cursor("v1.1.1".into())));
         let read: SyncRequest = minicbor_serde::from_slice(&cbor(&newer)).unwrap();
         assert_eq!(read.v, 1);
+    }
+}
+
+/// The client against a server made by hand: what travels, byte by byte.
+#[cfg(feature = "client")]
+mod line {
+    use super::*;
+    use crate::sync::client::Client;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    /// A request as it came: its head and its body.
+    type Heard = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    /// Answers `sync` (headers and body) to every message of a sync, and a token to whoever asks.
+    fn serve(sync: (&'static str, Vec<u8>)) -> (String, Heard) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let heard = Heard::default();
+        let kept = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                    head.push(byte[0]);
+                }
+                let head = String::from_utf8(head).unwrap().to_lowercase();
+                let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                let token = TokenAnswer { token: "t".into(), expires: T0.plus(900_000) };
+                let (headers, answer) = match head.split(' ').nth(1).unwrap() {
+                    "/v1/token/challenge" => ("", serde_json::to_vec(&Challenge { nonce: "n".into() }).unwrap()),
+                    "/v1/token" => ("", serde_json::to_vec(&token).unwrap()),
+                    _ => sync.clone(),
+                };
+                kept.lock().unwrap().push((head, body));
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+                    answer.len()
+                );
+                // A client that has had enough hangs up.
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&answer));
+            }
+        });
+        (url, heard)
+    }
+
+    struct Phone(Device);
+
+    impl AsMut<Device> for Phone {
+        fn as_mut(&mut self) -> &mut Device {
+            &mut self.0
+        }
+    }
+
+    /// A phone with so many edits to send.
+    async fn sync(url: &str, edits: u32) -> crate::Result<SyncReport> {
+        let (mut device, _) = device(1);
+        device.begin_enrolment().unwrap();
+        device.finish_enrolment(url, &enrolled(1)).unwrap();
+        for n in 0..edits {
+            edit(&mut device, doc_ref(Kind::Visit, 1), note(&format!("更换密封圈 {n} ")));
+        }
+        let phone = Arc::new(Mutex::new(Phone(device)));
+        Client::new(phone, "test").unwrap().sync_once().await
+    }
+
+    #[tokio::test]
+    async fn large_messages_travel_compressed_both_ways_and_small_ones_as_they_are() {
+        let packed = gzip(&cbor(&answer(1)));
+        let (url, heard) = serve(("content-encoding: gzip\r\n", packed));
+        // Every change is unknown to this server: the session gives up after a few messages, all of them understood.
+        assert_eq!(sync(&url, 60).await.unwrap_err().code(), "no_progress");
+        let messages: Vec<_> = heard.lock().unwrap().iter().filter(|(h, _)| h.contains("/v1/sync")).cloned().collect();
+        let (head, body) = &messages[0];
+        assert!(head.contains("content-encoding: gzip") && head.contains("accept-encoding: gzip"), "{head}");
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(body.as_slice()).read_to_end(&mut plain).unwrap();
+        assert!(body.len() < plain.len());
+        assert_eq!(minicbor_serde::from_slice::<SyncRequest>(&plain).unwrap().push.len(), 1);
+
+        let (url, heard) = serve(("", cbor(&answer(1))));
+        let _ = sync(&url, 1).await;
+        assert!(heard.lock().unwrap().iter().all(|(h, _)| !h.contains("content-encoding")));
+    }
+
+    #[tokio::test]
+    async fn a_bomb_of_an_answer_is_refused_at_the_cap() {
+        let bomb = gzip(&vec![0; MAX_BODY + (1 << 20)]);
+        assert!(bomb.len() < 100_000);
+        let (url, _) = serve(("content-encoding: gzip\r\n", bomb));
+        assert_eq!(sync(&url, 1).await.unwrap_err().code(), "bad_answer");
     }
 }

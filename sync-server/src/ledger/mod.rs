@@ -43,6 +43,7 @@ pub struct Ledger {
     env: Arc<dyn Env>,
     hub: Arc<Hub>,
     pub(crate) gate: Gate,
+    aside_quota: u64,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -54,7 +55,7 @@ impl std::fmt::Debug for Ledger {
 impl Ledger {
     /// A ledger over a storage, with the clock and dice of `env`. It tries foreign changes in this process.
     pub fn new(storage: Arc<dyn Storage>, env: Arc<dyn Env>) -> Self {
-        Self { storage, env, hub: Arc::default(), gate: Gate::inline() }
+        Self { storage, env, hub: Arc::default(), gate: Gate::inline(), aside_quota: 0 }
     }
 
     /// The same ledger with another gate.
@@ -86,6 +87,12 @@ impl Ledger {
             }
         }
         Err(Error::Moved)
+    }
+
+    /// At most so many refused changes of a device may wait for the office; 0: as many as come.
+    #[must_use]
+    pub fn with_aside_quota(self, most: u64) -> Self {
+        Self { aside_quota: most, ..self }
     }
 
     /// The storage, for what needs no rule: devices, registry, blobs, lists.
@@ -184,7 +191,8 @@ impl Ledger {
             }
         } else {
             let prepare = || async {
-                let judged = self.judge(&tenant, session, &request.push, Some(sync.clone())).await?;
+                let mut judged = self.judge(&tenant, session, &request.push, Some(sync.clone())).await?;
+                judged.batch.aside_quota = self.aside_quota;
                 Ok((judged.batch, judged.verdicts))
             };
             (_, answer.verdicts) = self.commit(tenant.id, prepare).await?;

@@ -4,18 +4,23 @@
 use super::push::seal;
 use super::{Ledger, Session};
 use crate::error::{Error, Result};
-use crate::storage::{Bodies, Place, ScopeRow, Tenant, Want, doc_digest, xor};
-use onsite_core::domain::{ChangeHash, DocId};
+use crate::storage::{Bodies, Place, Query, ScopeRow, Tenant, Want, range};
+use onsite_core::domain::stage::Stage;
+use onsite_core::domain::{DocId, Entity, Kind, Millis, SETTINGS, VisitId};
 use onsite_core::sync::protocol::{
     Cursor, Delivery, Digest, Held, MAX_ANSWER, Order, Reconcile, ReconcileAnswer, Sealed, Seen, SyncAnswer,
 };
-use sha2::Digest as _;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Rows of one scan.
 const SCAN: usize = 1000;
 /// Documents whose bytes are read at once.
 const READ: usize = 200;
+/// Jobs that a phone is given before all others, and documents with what hangs on them.
+const NEAR_JOBS: usize = 50;
+const NEAR: usize = 200;
+/// A job overdue for longer is not near any more.
+const NEAR_SINCE: i64 = 30 * Millis::DAY;
 
 /// A cursor: `v1.epoch.number`; between the pages of one scan `v1.epoch.number.document.base`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,9 +125,28 @@ impl Ledger {
             answer.cursor = head.cursor();
             return Ok(());
         }
+        // A phone's first sync begins with its own and today's jobs. They come besides the scan and
+        // not instead of it: the scan still brings every row, so nothing hangs on this guess. Only what
+        // one answer holds of both comes once.
+        let mut near = BTreeSet::new();
+        if cursor.is_none() {
+            let wants: Vec<Want> =
+                self.near(tenant, session).await?.into_iter().map(|doc| Want { doc, after: None }).collect();
+            self.send_whole(tenant, &wants, budget, answer).await?;
+            near.extend(answer.docs.iter().map(|d| d.doc));
+            if budget.spent {
+                answer.more = true;
+                answer.remaining = scan.rows.len() as u64 + scan.remaining;
+                // Before every row, and yet not the beginning.
+                let place = Place { ver: 0, doc: Some(DocId(uuid::Uuid::nil())) };
+                answer.cursor = At { epoch: scan.epoch, place, base: 0 }.cursor();
+                return Ok(());
+            }
+        }
         let quiet = scan.rows.is_empty();
         let last = scan.remaining == 0;
-        let stopped = self.deliver(tenant, session, start.base, scan.rows, own_upto, budget, answer, last).await?;
+        let stopped =
+            self.deliver(tenant, session, start.base, scan.rows, &near, own_upto, budget, answer, last).await?;
         answer.cursor = match stopped {
             Some(place) => {
                 answer.more = true;
@@ -147,6 +171,7 @@ impl Ledger {
         session: &Session,
         base: u64,
         rows: Vec<ScopeRow>,
+        near: &BTreeSet<DocId>,
         own_upto: u64,
         budget: &mut Budget,
         answer: &mut SyncAnswer,
@@ -157,7 +182,7 @@ impl Ledger {
         for part in rows.chunks(READ) {
             let wants: Vec<Want> = part
                 .iter()
-                .filter(|r| !r.left && r.doc_ver > 0)
+                .filter(|r| !r.left && r.doc_ver > 0 && !near.contains(&r.doc))
                 .map(|r| {
                     let whole = r.since > base || base == 0;
                     Want { doc: r.doc, after: (!whole).then_some(base) }
@@ -169,15 +194,17 @@ impl Ledger {
                 done += 1;
                 if row.left {
                     answer.left.push(row.doc);
-                } else if let Some(found) = bodies.remove(&row.doc) {
-                    let whole = wants.iter().any(|w| w.doc == row.doc && w.after.is_none());
-                    let mine = session.device;
-                    let delivery =
-                        delivery(tenant, found, |cursor, device| whole || device != mine || cursor <= own_upto);
-                    budget.take(&delivery);
-                    answer.docs.push(delivery);
+                } else {
+                    let whole = row.since > base || base == 0;
                     if let Some(seen) = row.seen.as_ref().filter(|s| s.ver > base || whole) {
                         answer.seen.push(Seen { doc: row.doc, heads: seen.heads.clone(), at: seen.at, by: seen.by });
+                    }
+                    if let Some(found) = bodies.remove(&row.doc) {
+                        let mine = session.device;
+                        let delivery =
+                            delivery(tenant, found, |cursor, device| whole || device != mine || cursor <= own_upto);
+                        budget.take(&delivery);
+                        answer.docs.push(delivery);
                     }
                 }
                 let end = done == total;
@@ -191,6 +218,45 @@ impl Ledger {
         Ok(None)
     }
 
+    /// A person's own and today's jobs, with what hangs on them: due from a
+    /// while ago until tomorrow and not over, and their open requests.
+    async fn near(&self, tenant: &Tenant, session: &Session) -> Result<Vec<DocId>> {
+        let (storage, now) = (self.storage(), self.env().now());
+        let mine = |kind| Query { kind: Some(kind), person: Some(session.staff), ..Query::default() };
+        let due = (Some(now.plus(-NEAR_SINCE)), Some(now.plus(Millis::DAY)));
+        let jobs = Query { due_from: due.0, due_before: due.1, limit: 1000, ..mine(Kind::WorkOrder) };
+        let reported = Some(Stage::Reported.word().to_owned());
+        let requests = Query { status: reported, limit: NEAR_JOBS, ..mine(Kind::Request) };
+        let over = |status: &str| {
+            serde_json::from_value::<Stage>(status.into()).is_ok_and(|s| s.over() || s == Stage::Incomplete)
+        };
+        let mut docs = vec![session.staff.into(), SETTINGS];
+        let jobs = storage.list(tenant.id, &jobs).await?;
+        for job in jobs.iter().rev().filter(|j| !over(&j.summary.status)).take(NEAR_JOBS) {
+            let id = job.summary.doc.id;
+            docs.push(id);
+            docs.extend(storage.children(tenant.id, Kind::Visit, id).await?);
+            if let Entity::WorkOrder(order) = job.entity()? {
+                docs.extend(order.customer.map(DocId::from));
+                docs.extend(order.request.map(DocId::from));
+                docs.extend(order.request.map(|r| DocId::from(VisitId::of_request(r))));
+            }
+        }
+        for request in storage.list(tenant.id, &requests).await? {
+            let id = request.summary.doc.id;
+            docs.push(id);
+            docs.extend(storage.children(tenant.id, Kind::Visit, id).await?);
+        }
+        let (mut near, mut seen) = (Vec::new(), BTreeSet::new());
+        for doc in docs {
+            // Whom a row concerns is no word on who may read it.
+            if near.len() < NEAR && seen.insert(doc) && storage.in_scope(tenant.id, session.staff, doc).await? {
+                near.push(doc);
+            }
+        }
+        Ok(near)
+    }
+
     /// One step of comparing everything.
     pub(crate) async fn reconcile(
         &self,
@@ -200,18 +266,14 @@ impl Ledger {
         budget: &mut Budget,
         answer: &mut SyncAnswer,
     ) -> Result<()> {
-        let held = self.storage().held(tenant.id, session.staff).await?;
         match step {
             Reconcile::Ranges(theirs) => {
                 if theirs.len() != 256 {
                     return Err(Error::bad("bad_reconcile", "reconcile", "256 ranges are needed"));
                 }
-                let mut ours = vec![Digest::default(); 256];
-                for doc in &held {
-                    xor(&mut ours[usize::from(range(doc.doc))], doc_digest(doc.doc, &doc.heads));
-                }
+                let ours = self.storage().range_digests(tenant.id, session.staff).await?;
                 let differ: Vec<u8> =
-                    (0..=255u8).filter(|r| ours[usize::from(*r)] != theirs[usize::from(*r)]).collect();
+                    (0..=255u8).filter(|r| ours.get(usize::from(*r)) != theirs.get(usize::from(*r))).collect();
                 answer.reconcile = Some(if differ.is_empty() {
                     ReconcileAnswer::Same
                 } else {
@@ -220,16 +282,17 @@ impl Ledger {
                 // Ranges of which the device holds nothing will not be asked about: send them now.
                 let empty: BTreeSet<u8> =
                     differ.into_iter().filter(|r| theirs[usize::from(*r)] == Digest::default()).collect();
-                let lacking: Vec<Want> = held
-                    .iter()
-                    .filter(|d| empty.contains(&range(d.doc)))
-                    .map(|d| Want { doc: d.doc, after: None })
-                    .collect();
+                let lacking = match empty.is_empty() {
+                    true => Vec::new(),
+                    false => self.storage().held_in(tenant.id, session.staff, &empty).await?,
+                };
+                let lacking: Vec<Want> = lacking.iter().map(|d| Want { doc: d.doc, after: None }).collect();
                 self.send_whole(tenant, &lacking, budget, answer).await
             }
             Reconcile::Have(theirs) => {
-                let ours: BTreeMap<DocId, &Held> = held.iter().map(|h| (h.doc, h)).collect();
                 let ranges: BTreeSet<u8> = theirs.iter().map(|h| range(h.doc)).collect();
+                let held = self.storage().held_in(tenant.id, session.staff, &ranges).await?;
+                let ours: BTreeMap<DocId, &Held> = held.iter().map(|h| (h.doc, h)).collect();
                 let known: BTreeSet<DocId> = theirs.iter().map(|h| h.doc).collect();
                 let mut want = Vec::new();
                 let mut send: Vec<Want> = Vec::new();
@@ -240,7 +303,7 @@ impl Ledger {
                             // Where the server lacks something it asks first: an answer now would
                             // replace the seal that vouches for what it lost. What the device
                             // lacks besides comes with the next comparison.
-                            if self.knows(tenant, device.doc, &device.heads).await? {
+                            if self.storage().knows(tenant.id, device.doc, &device.heads).await? {
                                 send.push(Want { doc: device.doc, after: None });
                             } else {
                                 want.push((*server).clone());
@@ -248,17 +311,13 @@ impl Ledger {
                         }
                         // Lost with everything, or lost what brought it into this scope. What the device has
                         // that is not here must come before it may go from the device.
-                        None if !self.knows(tenant, device.doc, &device.heads).await? => {
+                        None if !self.storage().knows(tenant.id, device.doc, &device.heads).await? => {
                             want.push(Held { doc: device.doc, kind: device.kind, heads: Vec::new() });
                         }
                         None => answer.left.push(device.doc),
                     }
                 }
-                send.extend(
-                    held.iter()
-                        .filter(|h| ranges.contains(&range(h.doc)) && !known.contains(&h.doc))
-                        .map(|h| Want { doc: h.doc, after: None }),
-                );
+                send.extend(held.iter().filter(|h| !known.contains(&h.doc)).map(|h| Want { doc: h.doc, after: None }));
                 answer.reconcile = Some(if want.is_empty() && send.is_empty() {
                     ReconcileAnswer::Same
                 } else {
@@ -267,12 +326,6 @@ impl Ledger {
                 self.send_whole(tenant, &send, budget, answer).await
             }
         }
-    }
-
-    /// Whether all these heads are changes of the document here.
-    async fn knows(&self, tenant: &Tenant, doc: DocId, heads: &[ChangeHash]) -> Result<bool> {
-        let history = self.storage().history(tenant.id, doc).await?;
-        Ok(heads.iter().all(|h| history.iter().any(|row| row.hash == *h)))
     }
 
     async fn send_whole(
@@ -296,9 +349,4 @@ impl Ledger {
         }
         Ok(())
     }
-}
-
-/// The range a document is compared in.
-fn range(doc: DocId) -> u8 {
-    sha2::Sha256::digest(doc.as_bytes())[0]
 }

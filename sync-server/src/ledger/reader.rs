@@ -5,8 +5,8 @@
 //! nothing. What a commit is about to write lies over what is stored.
 
 use crate::error::Result;
-use crate::storage::{Storage, View};
-use onsite_core::domain::{DocId, DocRef, Entity, Kind, TenantId, World, summary};
+use crate::storage::{Device, DeviceSync, Key, Query, Storage, View};
+use onsite_core::domain::{ComplaintId, DocId, DocRef, Entity, Kind, Millis, StaffId, TenantId, World, summary};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
@@ -14,6 +14,16 @@ use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 struct Missed {
     docs: BTreeSet<DocId>,
     children: BTreeSet<(Kind, DocId)>,
+    codes: BTreeSet<String>,
+    spans: BTreeSet<(Millis, Millis)>,
+    devices: bool,
+}
+
+impl Missed {
+    fn nothing(&self) -> bool {
+        let Self { docs, children, codes, spans, devices } = self;
+        docs.is_empty() && children.is_empty() && codes.is_empty() && spans.is_empty() && !devices
+    }
 }
 
 /// What rules see while one commit is prepared.
@@ -22,6 +32,9 @@ pub(crate) struct Reader<'a> {
     tenant: TenantId,
     views: HashMap<DocId, Option<(View, Entity)>>,
     children: HashMap<(Kind, DocId), Vec<DocId>>,
+    coded: HashMap<String, Vec<StaffId>>,
+    complaints: HashMap<(Millis, Millis), Vec<ComplaintId>>,
+    devices: Option<Vec<(Device, Option<DeviceSync>)>>,
     over: HashMap<DocId, (Kind, Entity)>,
     missed: RefCell<Missed>,
 }
@@ -33,6 +46,9 @@ impl<'a> Reader<'a> {
             tenant,
             views: HashMap::new(),
             children: HashMap::new(),
+            coded: HashMap::new(),
+            complaints: HashMap::new(),
+            devices: None,
             over: HashMap::new(),
             missed: RefCell::default(),
         }
@@ -62,7 +78,7 @@ impl<'a> Reader<'a> {
         loop {
             let answer = rule(self);
             let missed = std::mem::take(&mut *self.missed.borrow_mut());
-            if missed.docs.is_empty() && missed.children.is_empty() {
+            if missed.nothing() {
                 return Ok(answer);
             }
             self.fetch(missed).await?;
@@ -89,8 +105,39 @@ impl<'a> Reader<'a> {
             let children = self.storage.children(self.tenant, kind, parent).await?;
             self.children.insert((kind, parent), children);
         }
+        for code in missed.codes {
+            let found = self.storage.coded(self.tenant, &code).await?;
+            self.coded.insert(code, found);
+        }
+        for span in missed.spans {
+            let found = received(self.storage, self.tenant, span).await?;
+            self.complaints.insert(span, found);
+        }
+        if missed.devices {
+            self.devices = Some(self.storage.devices(self.tenant).await?);
+        }
         Ok(())
     }
+}
+
+/// The complaints received in a span, and those of no known time.
+async fn received(storage: &dyn Storage, tenant: TenantId, (from, to): (Millis, Millis)) -> Result<Vec<ComplaintId>> {
+    let of = Query { kind: Some(Kind::Complaint), limit: 1000, ..Query::default() };
+    let inside = Query { due_from: Some(from), due_before: Some(to), ..of.clone() };
+    let latest = Key { due: i64::MAX - 1, doc: DocId(uuid::Uuid::max()) };
+    let timeless = Query { after: Some(latest), ..of };
+    let mut found = Vec::new();
+    for mut query in [inside, timeless] {
+        loop {
+            let page = storage.list(tenant, &query).await?;
+            found.extend(page.iter().map(|v| ComplaintId::from(v.summary.doc.id)));
+            query.after = page.last().map(View::key);
+            if page.len() < query.page() {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl World for Reader<'_> {
@@ -117,5 +164,41 @@ impl World for Reader<'_> {
             self.over.iter().filter(|(_, (k, e))| *k == kind && summary::parent(e) == Some(of)).map(|(doc, _)| *doc),
         );
         all.into_iter().collect()
+    }
+    fn coded(&self, code: &str) -> Vec<StaffId> {
+        let Some(stored) = self.coded.get(code) else {
+            self.missed.borrow_mut().codes.insert(code.to_owned());
+            return Vec::new();
+        };
+        let here = |e: &Entity| matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none());
+        let kept = stored.iter().copied().filter(|id| !self.over.contains_key(&DocId::from(*id)));
+        kept.chain(self.over.iter().filter(|(_, (_, e))| here(e)).map(|(doc, _)| StaffId::from(*doc))).collect()
+    }
+
+    fn complaints(&self, from: Millis, to: Millis) -> Option<Vec<ComplaintId>> {
+        let Some(stored) = self.complaints.get(&(from, to)) else {
+            self.missed.borrow_mut().spans.insert((from, to));
+            return Some(Vec::new());
+        };
+        let inside = |e: &Entity| matches!(e, Entity::Complaint(c) if c.received.is_none_or(|r| from <= r.best() && r.best() < to));
+        let over = self.over.iter().filter(|(_, (_, e))| inside(e)).map(|(doc, _)| ComplaintId::from(*doc));
+        let all: BTreeSet<ComplaintId> = stored.iter().copied().chain(over).collect();
+        Some(all.into_iter().collect())
+    }
+
+    /// The least of what a person's devices say of themselves: one that holds
+    /// unsent work has sent up to the oldest of it, others up to their last contact.
+    fn synced_until(&self, staff: StaffId) -> Option<Millis> {
+        let Some(devices) = &self.devices else {
+            self.missed.borrow_mut().devices = true;
+            return None;
+        };
+        let theirs = devices.iter().filter(|(d, _)| d.staff == staff && d.revoked.is_none());
+        let upto = |sync: &DeviceSync| match sync.account.oldest.filter(|_| sync.account.changes > 0) {
+            Some(oldest) => oldest.plus(sync.offset).min(sync.contact),
+            None if sync.account.changes > 0 => Millis(i64::MIN),
+            None => sync.contact,
+        };
+        theirs.map(|(_, sync)| sync.as_ref().map(upto)).min()?
     }
 }

@@ -945,3 +945,164 @@ async fn a_stale_batch_is_refused_and_two_counters_never_give_one_number() {
     assert_eq!(numbers.len(), 2);
     s.town.log_is_whole().await;
 }
+
+#[tokio::test]
+async fn a_first_sync_begins_with_todays_jobs_and_brings_everything_once() {
+    let mut s = Story::new(40).await;
+    let me = s.first.session.staff;
+    // Old jobs, written before and after the day's, with much to read.
+    let mut old = Vec::new();
+    for n in 0..30 {
+        let id: WorkOrderId = s.town.id();
+        let item = s.town.id();
+        let (customer, far) = (s.customer, NOON.plus(-400 * Millis::DAY));
+        s.office.write::<WorkOrder>(id, |w| {
+            w.customer = Some(customer);
+            w.work_type = Some(WorkType::Repair);
+            w.arrival_deadline = Some(far);
+            w.dispatch.remarks = Text(format!("旧 {n} ").repeat(400));
+            assign(w, item, me);
+        });
+        old.push(DocId::from(id));
+        if n == 15 {
+            s.office.write::<WorkOrder>(s.order, |w| w.arrival_deadline = Some(NOON.plus(3_600_000)));
+        }
+        s.office.sync(&s.town).await;
+    }
+    s.first.budget = 16 << 10;
+    let first = s.first.once(&s.town).await;
+    let sent: Vec<DocId> = first.docs.iter().map(|d| d.doc).collect();
+    let at = |doc: DocId| sent.iter().position(|d| *d == doc);
+    let near = [DocId::from(me), s.order(), s.customer.into()].map(|doc| at(doc).unwrap());
+    let far = sent.iter().position(|d| old.contains(d)).unwrap_or(sent.len());
+    assert!(near.iter().all(|n| *n < far), "{near:?} {far}");
+    assert!(first.more && first.remaining > 10, "{}", first.remaining);
+    let pages = s.first.sync(&s.town).await;
+    assert!(pages.windows(2).all(|w| w[0].remaining > w[1].remaining), "progress is real");
+    s.first.settle(&s.town).await;
+    assert!(old.iter().all(|doc| s.first.docs.contains_key(doc)));
+    // What one answer holds comes once.
+    let mut whole = s.town.phone(me, &[Role::Technician]).await;
+    let answer = whole.once(&s.town).await;
+    let once: BTreeSet<DocId> = answer.docs.iter().map(|d| d.doc).collect();
+    assert!(!answer.more && once.len() == answer.docs.len());
+    whole.settle(&s.town).await;
+    assert_eq!(whole.digest(), s.first.digest());
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn refused_changes_beyond_the_quota_are_not_taken_and_others_go_through() {
+    let mut s = Story::new(41).await;
+    s.town.ledger = s.town.ledger.clone().with_aside_quota(2);
+    s.second.settle(&s.town).await;
+    let orders: Vec<WorkOrderId> = (0..3).map(|_| s.town.id()).collect();
+    for order in &orders {
+        s.second.write::<WorkOrder>(*order, |w| w.work_type = Some(WorkType::Repair));
+    }
+    let head = s.town.memory.tenant(s.town.tenant).await.unwrap().unwrap().head;
+    let refused = s.town.ledger.sync(&s.second.session, s.second.request()).await.unwrap_err();
+    assert_eq!((refused.code(), refused.status()), ("set_aside_quota", 413));
+    assert!(s.town.ledger.aside(s.town.tenant, 9).await.unwrap().is_empty(), "all of the message or nothing");
+    assert_eq!(s.town.memory.tenant(s.town.tenant).await.unwrap().unwrap().head, head);
+    // Fewer at a time, as a device does.
+    let all = std::mem::take(&mut s.second.outbox);
+    for (n, change) in all.into_iter().enumerate() {
+        let mut request = s.second.request();
+        request.push =
+            vec![Push { doc: change.0.id, kind: change.0.kind, changes: vec![change.1.bytes.into()], sealed: None }];
+        let answer = s.town.ledger.sync(&s.second.session, request).await;
+        if n < 2 {
+            s.second.take(&answer.unwrap());
+        } else {
+            assert_eq!(answer.unwrap_err().code(), "set_aside_quota");
+        }
+    }
+    let me = s.second.session.staff;
+    let request: RequestId = s.town.id();
+    s.second.write::<Request>(request, |r| {
+        r.author = Some(me);
+        r.customer_name = "一".into();
+    });
+    s.second.settle(&s.town).await;
+    assert_eq!(s.town.heads(request).await.len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_who_give_one_work_number_at_once_one_is_refused() {
+    for town in [Town::new(42).await, Town::on_disk(43).await] {
+        let admin = Author { roles: [Role::Admin].into(), ..Author::server() };
+        let put = |id: StaffId| Command::PutStaff {
+            id,
+            name: "某人".into(),
+            code: "G07".into(),
+            phone: String::new(),
+            roles: [Role::Technician].into(),
+        };
+        let (a, b) = (put(town.id()), put(town.id()));
+        let (one, two) = tokio::join!(
+            town.ledger.execute(town.tenant, &admin, &a, None),
+            town.ledger.execute(town.tenant, &admin, &b, None)
+        );
+        let codes: Vec<_> = [one, two].into_iter().filter_map(|r| Some(r.err()?.code().to_owned())).collect();
+        assert_eq!(codes, ["code_taken"]);
+        assert_eq!(town.memory.coded(town.tenant, "G07").await.unwrap().len(), 1);
+        // Both in one transaction see each other too.
+        let (c, d) = (put(town.id()), put(town.id()));
+        let both = [c, d].map(|c| match c {
+            Command::PutStaff { id, name, phone, roles, .. } => {
+                Command::PutStaff { id, name, code: "G08".into(), phone, roles }
+            }
+            other => other,
+        });
+        let refused = town.ledger.execute_all(town.tenant, &admin, &both).await.unwrap_err();
+        assert!(matches!(&refused, Error::Refused(r) if (r.code.as_str(), r.field.as_str()) == ("code_taken", "code")));
+        assert!(town.memory.coded(town.tenant, "G08").await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_decision_on_a_quarter_is_kept_with_the_companys_evidence() {
+    let mut s = Story::new(44).await;
+    s.first.settle(&s.town).await;
+    let who = s.first.session.staff;
+    let manager = Author { staff: s.office.session.staff, roles: OFFICE.iter().copied().collect(), device_code: None };
+    // NOON lies in the fourth quarter of 2025.
+    let key = format!("R1:2025Q4:{who}");
+    let mut decide = async |s: &Story| {
+        let id: AppraisalId = s.town.id();
+        let appraise = Command::Appraise {
+            id,
+            proposal: key.clone(),
+            decision: Decision::Confirmed,
+            severity: None,
+            amount: Fen(100),
+            major: false,
+            reason: "季度".into(),
+        };
+        s.town.ledger.execute(s.town.tenant, &manager, &appraise, None).await.unwrap();
+        let kept: Appraisal = s.town.read(id).await;
+        serde_json::from_value::<appraisal::Proposal>(kept.evidence.unwrap().0.clone()).unwrap()
+    };
+    let facts = |p: &appraisal::Proposal| p.evidence.iter().map(|e| e.fact.clone()).collect::<Vec<_>>();
+    let before = decide(&s).await;
+    assert_eq!((facts(&before), before.provisional), (vec!["no_complaints".into(), "not_synced".into()], true));
+    let complaint = Command::FileComplaint {
+        id: s.town.id(),
+        customer: s.customer,
+        work_order: Some(s.order),
+        staff: [who].into(),
+        about: ComplaintAbout::Other,
+        description: "态度".into(),
+        received: None,
+    };
+    s.town.ledger.execute(s.town.tenant, &manager, &complaint, None).await.unwrap();
+    // The quarter ends, and the phone has synced since.
+    s.town.env.advance(60 * Millis::DAY);
+    s.first.settle(&s.town).await;
+    let after = decide(&s).await;
+    assert_eq!(
+        (facts(&after), after.verdict, after.provisional),
+        (vec!["complaint".into()], appraisal::Verdict::NotMet, false)
+    );
+}

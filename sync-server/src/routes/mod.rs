@@ -29,7 +29,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tower_http::{compression::CompressionLayer, decompression::RequestDecompressionLayer};
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+use tower_http::{CompressionLevel, compression::CompressionLayer, decompression::RequestDecompressionLayer};
 use tracing::Instrument as _;
 
 /// Every route there is.
@@ -81,7 +82,8 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(sync)
         .merge(plain)
-        .layer(CompressionLayer::new())
+        // Small answers are not worth it, and a storm of phones must not cost more than its bytes.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_packing()))
         .layer(RequestDecompressionLayer::new())
         .merge(raw)
         .fallback(|| async {
@@ -89,6 +91,11 @@ pub fn router(app: Arc<App>) -> Router {
         })
         .layer(from_fn_with_state(Arc::clone(&app), around))
         .with_state(app)
+}
+
+/// Answers that are compressed: of a certain size, and no streams of events.
+fn worth_packing() -> impl Predicate {
+    DefaultPredicate::new().and(SizeAbove::new(1024))
 }
 
 /// Headers of every answer.

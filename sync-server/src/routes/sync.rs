@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use onsite_core::sync::protocol::{Fate, SyncRequest, VERSION};
+use onsite_core::sync::protocol::{Fate, MAX_BLOBS, SyncRequest, VERSION};
 use std::sync::Arc;
 
 /// The media type both ways.
@@ -39,11 +39,17 @@ pub(super) async fn sync(
         return Err(Error::bad("unsupported_version", "v", detail));
     }
     let pushed: usize = request.push.iter().map(|p| p.changes.len()).sum();
+    let asked = request.blobs.clone();
+    if asked.len() > MAX_BLOBS {
+        return Err(Error::bad("too_many_blobs", "blobs", format!("at most {MAX_BLOBS} at once")));
+    }
+    let tenant = session.tenant;
     // On its own task: a push whose sender hangs up is finished all the same.
     let ledger = app.ledger.clone();
-    let answer = tokio::spawn(async move { ledger.sync(&session, request).await })
+    let mut answer = tokio::spawn(async move { ledger.sync(&session, request).await })
         .await
         .map_err(|e| Error::Internal(format!("sync: {e}")))??;
+    answer.lost = app.blobs.lacking(tenant, app.ledger.storage(), &asked).await?;
     if pushed > 0 {
         let count = |f: fn(&Fate) -> bool| answer.verdicts.iter().filter(|v| f(&v.fate)).count() as u64;
         metrics::counter!("onsite_pushes_total").increment(1);

@@ -49,6 +49,8 @@ pub(super) trait Rows {
     /// Whether it is there, and decided.
     fn aside_decided(&mut self, doc: DocId, hash: ChangeHash) -> Result<Option<bool>>;
     fn decide(&mut self, doc: DocId, hash: ChangeHash, decision: &AsideDecision) -> Result<()>;
+    /// How many refused changes of a device nobody has decided.
+    fn asides_open(&mut self, device: DeviceId) -> Result<u64>;
     /// The last entry's number and hash.
     fn last_audit(&mut self) -> Result<(u64, Sha256)>;
     fn put_audit(&mut self, row: &AuditRow) -> Result<()>;
@@ -91,6 +93,18 @@ fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<u64> {
         let row = rows.doc(doc)?.ok_or(Error::Moved)?;
         if rows.view_rev(doc)? != view.rev || row.ver != view.ver {
             return Err(Error::Moved);
+        }
+    }
+    if let Some(device) = batch.device
+        && batch.aside_quota > 0
+    {
+        let mut new = 0;
+        for aside in &batch.aside {
+            new += u64::from(rows.aside_decided(aside.doc, aside.hash)?.is_none());
+        }
+        if new > 0 && rows.asides_open(device)?.saturating_add(new) > batch.aside_quota {
+            let detail = format!("{} refused changes of this device wait for the office", batch.aside_quota);
+            return Err(Error::Quota { code: "set_aside_quota", detail });
         }
     }
     for (doc, hash, _) in &batch.decisions {

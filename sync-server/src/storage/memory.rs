@@ -2,6 +2,7 @@
 
 use super::apply::{self, Cell, Rows};
 use super::*;
+use onsite_core::domain::words;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -138,7 +139,7 @@ impl Rows for Tx<'_> {
     }
     fn put_view(&mut self, view: &View, ver: u64, rev: u64) -> Result<()> {
         let mut view = View { ver, rev, heads: Vec::new(), ..view.clone() };
-        let words = tokens(&std::mem::take(&mut view.summary.search));
+        let words = words::indexed(&std::mem::take(&mut view.summary.search));
         self.0.views.insert(view.summary.doc.id, (view, words));
         Ok(())
     }
@@ -185,6 +186,9 @@ impl Rows for Tx<'_> {
             a.decided = Some(decision.clone());
         }
         Ok(())
+    }
+    fn asides_open(&mut self, device: DeviceId) -> Result<u64> {
+        Ok(self.0.aside.values().filter(|a| a.device == device && a.decided.is_none()).count() as u64)
     }
     fn last_audit(&mut self) -> Result<(u64, Sha256)> {
         Ok(self.0.audit.last().map_or((0, Sha256([0; 32])), |r| (r.n, r.hash)))
@@ -248,12 +252,6 @@ impl MemoryStorage {
 
 fn live(record: &Record, now: Millis) -> bool {
     record.expires.is_none_or(|e| e > now)
-}
-
-/// Whether `words` holds `phrase` in a row, its last word as a beginning.
-fn holds(words: &[String], phrase: &[String]) -> bool {
-    let Some((last, firsts)) = phrase.split_last() else { return true };
-    words.windows(phrase.len()).any(|w| w[..firsts.len()] == *firsts && w[firsts.len()].starts_with(last.as_str()))
 }
 
 fn place_after(row: &ScopeRow, place: Place) -> bool {
@@ -359,10 +357,11 @@ impl Storage for MemoryStorage {
         })
     }
 
-    async fn held(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Held>> {
+    async fn held_in(&self, tenant: TenantId, staff: StaffId, ranges: &BTreeSet<u8>) -> Result<Vec<Held>> {
         self.read(tenant, |c| {
             Ok(c.scope
                 .iter()
+                .filter(|(doc, _)| ranges.contains(&range(**doc)))
                 .filter(|(_, cells)| [staff, EVERYBODY].iter().any(|s| cells.get(s).is_some_and(|c| c.flags != 0)))
                 .filter_map(|(doc, _)| {
                     let row = c.docs.get(doc)?;
@@ -370,6 +369,18 @@ impl Storage for MemoryStorage {
                 })
                 .collect())
         })
+    }
+
+    async fn range_digests(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Digest>> {
+        let mut out = vec![Digest::default(); 256];
+        for held in self.held(tenant, staff).await? {
+            xor(&mut out[usize::from(range(held.doc))], doc_digest(held.doc, &held.heads));
+        }
+        Ok(out)
+    }
+
+    async fn knows(&self, tenant: TenantId, doc: DocId, hashes: &[ChangeHash]) -> Result<bool> {
+        self.read(tenant, |c| Ok(hashes.iter().all(|h| c.hashes.contains(&(doc, *h)))))
     }
 
     async fn in_scope(&self, tenant: TenantId, staff: StaffId, doc: DocId) -> Result<bool> {
@@ -430,11 +441,11 @@ impl Storage for MemoryStorage {
 
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
         self.read(tenant, |c| {
-            let phrases = query.search.as_deref().map(phrases).unwrap_or_default();
+            let phrases = query.search.as_deref().map(words::phrases).unwrap_or_default();
             let mut found: Vec<(Key, DocId)> = c
                 .views
                 .iter()
-                .filter(|(_, (v, words))| {
+                .filter(|(_, (v, found))| {
                     let s = &v.summary;
                     query.kind.is_none_or(|k| s.doc.kind == k)
                         && query.status.as_ref().is_none_or(|w| s.status == *w)
@@ -445,12 +456,20 @@ impl Storage for MemoryStorage {
                         && (!query.clashes || v.clashes > 0)
                         && (!query.flagged || !s.flags.is_empty())
                         && query.after.is_none_or(|k| v.key() > k)
-                        && phrases.iter().all(|p| holds(words, p))
+                        && words::found(found, &phrases)
                 })
                 .map(|(d, (v, _))| (v.key(), *d))
                 .collect();
             found.sort();
             Ok(found.into_iter().take(query.page()).filter_map(|(_, d)| c.view(d)).collect())
+        })
+    }
+
+    async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>> {
+        self.read(tenant, |c| {
+            let rows = c.views.values().map(|(v, _)| &v.summary);
+            let fits = rows.filter(|s| s.doc.kind == Kind::Staff && s.number == code && s.status != "left");
+            Ok(fits.map(|s| s.doc.id.into()).collect())
         })
     }
 

@@ -272,6 +272,9 @@ pub struct Batch {
     pub touched: Vec<View>,
     /// Refused changes. One already there stays as it is.
     pub aside: Vec<SetAside>,
+    /// Most undecided refused changes of [`Batch::device`]; more are not taken
+    /// ([`Error::Quota`]). 0: as many as come.
+    pub aside_quota: u64,
     /// Decisions on refused changes: by document and hash. [`Error::Conflict`] where there is one already.
     pub decisions: Vec<(DocId, ChangeHash, AsideDecision)>,
     /// Counters.
@@ -287,7 +290,7 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        *self == Self { now: self.now, device: self.device, ..Self::default() }
+        *self == Self { now: self.now, device: self.device, aside_quota: self.aside_quota, ..Self::default() }
     }
 }
 
@@ -473,7 +476,7 @@ pub struct Query {
     pub clashes: bool,
     /// Only with a flag.
     pub flagged: bool,
-    /// Containing all these words (CJK by characters, others by word beginnings).
+    /// Containing all these words (see [`onsite_core::domain::words`]).
     pub search: Option<String>,
     /// Goes on after this row of the last page.
     pub after: Option<Key>,
@@ -530,8 +533,17 @@ pub trait Storage: Send + Sync + 'static {
     async fn scan(&self, tenant: TenantId, staff: StaffId, place: Place, limit: usize) -> Result<Scan>;
     /// Bytes of documents, those that exist, in the order asked.
     async fn bodies(&self, tenant: TenantId, wants: &[Want]) -> Result<Vec<Bodies>>;
+    /// Everything in a person's scope (with [`EVERYBODY`]'s) whose [`range`] is one of these, with
+    /// its accepted heads, by document.
+    async fn held_in(&self, tenant: TenantId, staff: StaffId, ranges: &BTreeSet<u8>) -> Result<Vec<Held>>;
     /// Everything in a person's scope with its accepted heads (with [`EVERYBODY`]'s), by document.
-    async fn held(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Held>>;
+    async fn held(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Held>> {
+        self.held_in(tenant, staff, &(0..=255).collect()).await
+    }
+    /// The digest of each of the 256 [`range`]s of a person's scope (with [`EVERYBODY`]'s).
+    async fn range_digests(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Digest>>;
+    /// Whether all these are changes of the document in the log.
+    async fn knows(&self, tenant: TenantId, doc: DocId, hashes: &[ChangeHash]) -> Result<bool>;
     /// Whether the document is in the person's scope (with [`EVERYBODY`]'s).
     async fn in_scope(&self, tenant: TenantId, staff: StaffId, doc: DocId) -> Result<bool>;
     /// The log after a number: every number once, read marks with an empty body.
@@ -556,6 +568,8 @@ pub trait Storage: Send + Sync + 'static {
     async fn children(&self, tenant: TenantId, kind: Kind, parent: DocId) -> Result<Vec<DocId>>;
     /// A list, in the order of [`Key`].
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>>;
+    /// Members of staff, not those who left, whose work number this is, by id.
+    async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>>;
     /// How many documents of a kind are in each state.
     async fn counts(&self, tenant: TenantId, kind: Kind) -> Result<Vec<(String, u64)>>;
     /// A command's earlier answer.
@@ -650,30 +664,7 @@ pub fn audit_holds(rows: &[AuditRow]) -> bool {
     })
 }
 
-/// Splits text into the tokens it is searched by: a CJK character each, others by runs of letters and digits.
-pub fn tokens(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut word = String::new();
-    for c in text.chars().flat_map(char::to_lowercase) {
-        let ideograph = matches!(c as u32, 0x2E80..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF);
-        if c.is_alphanumeric() && !ideograph {
-            word.push(c);
-            continue;
-        }
-        if !word.is_empty() {
-            out.push(std::mem::take(&mut word));
-        }
-        if ideograph && c.is_alphanumeric() {
-            out.push(c.into());
-        }
-    }
-    if !word.is_empty() {
-        out.push(word);
-    }
-    out
-}
-
-/// A search as phrases: blank-separated words, each the tokens it must contain in a row (the last may be a beginning).
-pub fn phrases(search: &str) -> Vec<Vec<String>> {
-    search.split_whitespace().map(tokens).filter(|t| !t.is_empty()).take(8).collect()
+/// The range a document is compared in: the first byte of SHA-256(doc id).
+pub fn range(doc: DocId) -> u8 {
+    sha2::Sha256::digest(doc.as_bytes())[0]
 }

@@ -8,7 +8,9 @@
 
 use super::apply::{self, Cell, Rows};
 use super::*;
+use onsite_core::domain::{DocRef, World, summary, words};
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, backup, params, params_from_iter, types::Value};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 /// Marks the file as ours: "Onsv".
 const APPLICATION: i64 = 0x4f6e_7376;
 /// One script per schema version, never edited after a release.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql"), include_str!("sql/0002.sql")];
 /// Connections that read.
 const READERS: usize = 4;
 /// Jobs that may wait for the writer; more wait to be put.
@@ -303,10 +305,66 @@ fn migrate(conn: &mut Connection, known: i64) -> Result<()> {
     for sql in MIGRATIONS.get(from..).unwrap_or_default() {
         tx.execute_batch(sql)?;
     }
+    if from == 1 {
+        reindex(&tx)?;
+    }
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", version.max(known))?;
     tx.commit()?;
     Ok(())
+}
+
+/// Writes the words of every row anew: since schema 2 texts are split as in
+/// [`onsite_core::domain::words`], and a row does not keep its text.
+fn reindex(conn: &Connection) -> Result<()> {
+    let rows = all(conn, "SELECT id, tenant, doc, kind FROM view", [], |r| {
+        Ok((r.get::<_, i64>(0)?, TenantId(uuid(r, 1)?), DocRef { kind: kind(r, 3)?, id: doc_id(r, 2)? }))
+    })?;
+    tracing::info!(rows = rows.len(), "the search index is written anew");
+    for (id, tenant, doc) in rows {
+        let world = Stored { conn, tenant, error: RefCell::default() };
+        // What cannot be read stays as it is: opening must not fail for it.
+        let Some(entity) = world.entity(doc) else { continue };
+        let (text, words) = indexed(&summary::summary(doc, &entity, &world, Millis(0)).search);
+        if let Some(e) = world.error.into_inner() {
+            return Err(e);
+        }
+        run(conn, "DELETE FROM words WHERE rowid = ?1", [id])?;
+        run(conn, "INSERT INTO words (rowid, body) VALUES (?1, ?2)", params![id, text])?;
+        run(conn, "UPDATE view SET words = ?2 WHERE id = ?1", params![id, words])?;
+    }
+    Ok(())
+}
+
+/// The read model as the world, where a connection is at hand.
+struct Stored<'a> {
+    conn: &'a Connection,
+    tenant: TenantId,
+    error: RefCell<Option<Error>>,
+}
+
+impl Stored<'_> {
+    fn keep<T: Default>(&self, result: Result<T>) -> T {
+        result.unwrap_or_else(|e| {
+            self.error.borrow_mut().get_or_insert(e);
+            T::default()
+        })
+    }
+}
+
+impl World for Stored<'_> {
+    fn entity(&self, doc: DocRef) -> Option<Entity> {
+        let sql = "SELECT entity FROM view WHERE tenant = ?1 AND doc = ?2 AND kind = ?3";
+        let values = params![self.tenant.as_bytes(), doc.id.as_bytes(), doc.kind.number()];
+        let json = self.keep(one(self.conn, sql, values, |r| Ok(r.get::<_, String>(0)?)))?;
+        serde_json::from_str(&json).ok()
+    }
+    fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
+        self.keep(children(self.conn, self.tenant, kind, of))
+    }
+    fn coded(&self, code: &str) -> Vec<StaffId> {
+        self.keep(coded(self.conn, self.tenant, code))
+    }
 }
 
 fn identify(conn: &Connection) -> Result<(i64, i64)> {
@@ -508,14 +566,9 @@ fn counter(conn: &Connection, tenant: TenantId, name: &str) -> Result<u64> {
 
 /// The text handed to FTS5, and what stands for it in the row.
 fn indexed(search: &str) -> (String, [u8; 32]) {
-    let text = tokens(search).join(" ");
+    let text = words::indexed(search).join(" ");
     let hash = sha2::Sha256::digest(text.as_bytes()).into();
     (text, hash)
-}
-
-/// A search as FTS5 has it. Tokens are letters and digits only: nothing to escape.
-fn matching(phrases: &[Vec<String>]) -> String {
-    phrases.iter().map(|p| format!("\"{}\" *", p.join(" "))).collect::<Vec<_>>().join(" AND ")
 }
 
 /// The rows of one company, within a job's savepoint.
@@ -718,6 +771,11 @@ impl Rows for Tx<'_> {
         let sql = "UPDATE aside SET decision = ?4 WHERE tenant = ?1 AND doc = ?2 AND hash = ?3";
         self.run(sql, params![self.id(), doc.as_bytes(), hash.0, json(decision)?])
     }
+    fn asides_open(&mut self, device: DeviceId) -> Result<u64> {
+        let sql = "SELECT count(*) FROM aside INDEXED BY aside_of_device \
+                   WHERE tenant = ?1 AND device = ?2 AND decision IS NULL";
+        Ok(one(self.conn, sql, params![self.id(), device.as_bytes()], |r| Ok(r.get(0)?))?.unwrap_or(0))
+    }
     fn last_audit(&mut self) -> Result<(u64, Sha256)> {
         let sql = "SELECT n, hash FROM audit WHERE tenant = ?1 ORDER BY n DESC LIMIT 1";
         let last = one(self.conn, sql, [self.id()], |r| Ok((r.get(0)?, Sha256(r.get(1)?))))?;
@@ -742,6 +800,38 @@ impl Rows for Tx<'_> {
 }
 
 // ---- reading ----
+
+fn children(conn: &Connection, tenant: TenantId, kind: Kind, parent: DocId) -> Result<Vec<DocId>> {
+    let sql = "SELECT doc FROM view WHERE tenant = ?1 AND parent = ?2 AND kind = ?3 ORDER BY doc";
+    all(conn, sql, params![tenant.as_bytes(), parent.as_bytes(), kind.number()], |r| Ok(doc_id(r, 0)?))
+}
+
+fn coded(conn: &Connection, tenant: TenantId, code: &str) -> Result<Vec<StaffId>> {
+    // As the index `staff_by_code` has it.
+    let sql = "SELECT doc FROM view WHERE tenant = ?1 AND kind = 0 AND summary ->> '$.number' = ?2 \
+               AND status <> 'left' ORDER BY doc";
+    all(conn, sql, params![tenant.as_bytes(), code], |r| Ok(StaffId(uuid(r, 0)?)))
+}
+
+/// Each document of a person's scope (with everybody's), by id, heads and all where its range is wanted.
+fn each_held(
+    conn: &Connection,
+    tenant: TenantId,
+    staff: StaffId,
+    ranges: &BTreeSet<u8>,
+    mut each: impl FnMut(Held),
+) -> Result<()> {
+    // The index alone answers which; heads are read of those that are wanted.
+    let sql = "SELECT doc FROM scope WHERE tenant = ?1 AND staff IN (?2, ?3) AND flags <> 0";
+    let scope = params![tenant.as_bytes(), staff.as_bytes(), EVERYBODY.as_bytes()];
+    let docs: BTreeSet<DocId> = all(conn, sql, scope, |r| Ok(doc_id(r, 0)?))?.into_iter().collect();
+    for doc in docs.into_iter().filter(|d| ranges.contains(&range(*d))) {
+        if let Some(row) = doc_row(conn, tenant, doc)? {
+            each(Held { doc, kind: row.kind, heads: row.heads });
+        }
+    }
+    Ok(())
+}
 
 /// A person's scope and everybody's, in order.
 fn scan(conn: &Connection, tenant: TenantId, staff: StaffId, place: Place, limit: usize) -> Result<Scan> {
@@ -827,9 +917,8 @@ fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>>
     if query.flagged {
         wheres.push_str(" AND v.flagged");
     }
-    let phrases = query.search.as_deref().map(phrases).unwrap_or_default();
-    if !phrases.is_empty() {
-        values.push(Value::Text(matching(&phrases)));
+    if let Some(question) = query.search.as_deref().and_then(words::matching) {
+        values.push(Value::Text(question));
         let at = values.len();
         // What is searched for is what narrows most.
         if query.person.is_none() {
@@ -959,15 +1048,37 @@ impl Storage for SqliteStorage {
         .await
     }
 
-    async fn held(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Held>> {
+    async fn held_in(&self, tenant: TenantId, staff: StaffId, ranges: &BTreeSet<u8>) -> Result<Vec<Held>> {
+        let ranges = ranges.clone();
         self.read(tenant, move |conn| {
-            let sql = "SELECT d.doc, d.kind, d.heads FROM (\
-                       SELECT doc FROM scope WHERE tenant = ?1 AND staff = ?2 AND flags <> 0 \
-                       UNION SELECT doc FROM scope WHERE tenant = ?1 AND staff = ?3 AND flags <> 0) x \
-                       CROSS JOIN doc d ON d.tenant = ?1 AND d.doc = x.doc ORDER BY x.doc";
-            all(conn, sql, params![tenant.as_bytes(), staff.as_bytes(), EVERYBODY.as_bytes()], |r| {
-                Ok(Held { doc: doc_id(r, 0)?, kind: kind(r, 1)?, heads: heads(r, 2)? })
-            })
+            let mut out = Vec::new();
+            each_held(conn, tenant, staff, &ranges, |held| out.push(held))?;
+            Ok(out)
+        })
+        .await
+    }
+
+    async fn range_digests(&self, tenant: TenantId, staff: StaffId) -> Result<Vec<Digest>> {
+        self.read(tenant, move |conn| {
+            let mut out = vec![Digest::default(); 256];
+            each_held(conn, tenant, staff, &(0..=255).collect(), |held| {
+                xor(&mut out[usize::from(range(held.doc))], doc_digest(held.doc, &held.heads));
+            })?;
+            Ok(out)
+        })
+        .await
+    }
+
+    async fn knows(&self, tenant: TenantId, doc: DocId, hashes: &[ChangeHash]) -> Result<bool> {
+        let hashes = hashes.to_vec();
+        self.read(tenant, move |conn| {
+            let sql = "SELECT 1 FROM change WHERE tenant = ?1 AND doc = ?2 AND hash = ?3";
+            for hash in hashes {
+                if one(conn, sql, params![tenant.as_bytes(), doc.as_bytes(), hash.0], |_| Ok(()))?.is_none() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         })
         .await
     }
@@ -1031,16 +1142,17 @@ impl Storage for SqliteStorage {
     }
 
     async fn children(&self, tenant: TenantId, kind: Kind, parent: DocId) -> Result<Vec<DocId>> {
-        self.read(tenant, move |conn| {
-            let sql = "SELECT doc FROM view WHERE tenant = ?1 AND parent = ?2 AND kind = ?3 ORDER BY doc";
-            all(conn, sql, params![tenant.as_bytes(), parent.as_bytes(), kind.number()], |r| Ok(doc_id(r, 0)?))
-        })
-        .await
+        self.read(tenant, move |conn| children(conn, tenant, kind, parent)).await
     }
 
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
         let query = query.clone();
         self.read(tenant, move |conn| list(conn, tenant, &query)).await
+    }
+
+    async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>> {
+        let code = code.to_owned();
+        self.read(tenant, move |conn| coded(conn, tenant, &code)).await
     }
 
     async fn counts(&self, tenant: TenantId, kind: Kind) -> Result<Vec<(String, u64)>> {

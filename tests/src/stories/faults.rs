@@ -176,6 +176,61 @@ async fn server_restored_from_an_older_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restored_server_gets_its_photos_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path().join("server")).await.unwrap();
+    let backup = dir.path().join("backup");
+    let (phone, photos) = {
+        let (_, phone, visit, _) = ready(&server, dir.path()).await;
+        let photo = |fill: u8| {
+            let bytes = vec![fill; 50_000];
+            let stored = phone.engine().add_blob(&bytes, "image/jpeg").unwrap();
+            let add = Command::AddPhoto {
+                doc: DocRef::new(Kind::Visit, visit),
+                id: item(),
+                blob: stored.blob,
+                size: stored.size,
+                media_type: "image/jpeg".into(),
+                caption: format!("照片 {fill}"),
+                check: None,
+            };
+            phone.execute(&add).unwrap();
+            stored.blob
+        };
+        let mut photos = vec![photo(1), photo(2)];
+        phone.sync().await.unwrap();
+        server.run(&["backup", backup.to_str().unwrap()], "").unwrap();
+        // One more after the backup; and of those in it, one the backup's folder turns out to lack.
+        photos.push(photo(3));
+        phone.sync().await.unwrap();
+        assert!(phone.engine().status().unwrap().safe_to_hand_in);
+        (phone, photos)
+    };
+    server.stop().unwrap();
+    server.run(&["restore", backup.to_str().unwrap(), "--force"], "").unwrap();
+    let name = photos[0].to_string();
+    let mut removed = 0;
+    for company in std::fs::read_dir(server.dir.join("blobs")).unwrap() {
+        removed += usize::from(std::fs::remove_file(company.unwrap().path().join(&name[..2]).join(&name)).is_ok());
+    }
+    assert_eq!(removed, 1, "the photo was in the backup");
+    server.up().await.unwrap();
+    let mut uploaded = 0;
+    for _ in 0..3 {
+        uploaded += phone.sync().await.map_or(0, |r| r.uploaded);
+    }
+    assert_eq!(uploaded, 2, "the two it lacks, and not the one it has");
+    let token = crate::stories::bad_input::Line::of(&server, &phone).await;
+    for (n, photo) in (1..).zip(&photos) {
+        let back = token.get(&format!("/v1/blobs/{photo}")).await;
+        assert!(back.0 == 200 && back.1 == vec![n; 50_000], "photo {n}: {}", back.0);
+    }
+    // Once is enough.
+    assert_eq!(phone.sync().await.unwrap().uploaded, 0);
+    assert!(phone.engine().status().unwrap().safe_to_hand_in);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn revoked_device() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path().join("server")).await.unwrap();

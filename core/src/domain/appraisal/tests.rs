@@ -12,6 +12,9 @@ const HOUR: i64 = 60 * Millis::MINUTE;
 
 struct Nothing;
 impl World for Nothing {
+    fn coded(&self, _code: &str) -> Vec<StaffId> {
+        Vec::new()
+    }
     fn entity(&self, _: DocRef) -> Option<Entity> {
         None
     }
@@ -217,6 +220,9 @@ fn a_late_phone_marks_the_decision_as_changed() {
 
 struct Held(BTreeMap<DocRef, Entity>);
 impl World for Held {
+    fn coded(&self, _code: &str) -> Vec<StaffId> {
+        Vec::new()
+    }
     fn entity(&self, doc: DocRef) -> Option<Entity> {
         self.0.get(&doc).cloned()
     }
@@ -239,7 +245,7 @@ fn a_proposal_is_found_again_by_its_key() {
         ]
         .into(),
     );
-    let find = |key: &str| find(&world, key, &[], &|_| None, at(50).best());
+    let find = |key: &str| find(&world, key, at(50).best());
     assert_eq!(find(&proposal.key), Some(proposal.clone()));
     for key in [format!("R1:2026Q3:{}", tech()), format!("R2:{}", Uuid::from_u128(3))] {
         assert_eq!(find(&key).unwrap().key, key);

@@ -24,6 +24,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad_time", "is not a possible time"),
     ("cancelled", "the work order is cancelled"),
     ("closed", "the work order is closed"),
+    ("code_taken", "another member of staff has this work number"),
     ("content_changed", "the form is no longer what was shown"),
     ("contradiction", "facts contradict and must be settled first"),
     ("customer_not_told", "the customer was not told how it ended"),

@@ -298,8 +298,7 @@ fn suggest(
 
 // ---- appraisal ----
 
-/// The evidence is kept as it stood, but for R1: a quarter's complaints are
-/// not found from one document, so its proposal is derived anew when shown.
+/// The evidence is kept as it stood where and when it was decided.
 fn appraise(c: &mut Case<'_, '_>, id: AppraisalId, proposal: &str, ruling: Ruling) -> Decided {
     let before = c.find::<Appraisal>("id", id)?;
     let key: Key = proposal.parse().or_else(|_| no("bad_key", "proposal", "is not the key of a proposal"))?;
@@ -336,10 +335,10 @@ fn appraise(c: &mut Case<'_, '_>, id: AppraisalId, proposal: &str, ruling: Rulin
     if let Some(person) = staff {
         c.get::<Staff>("proposal", person)?;
     }
-    let evidence = match key {
-        Key::Quarter(..) => None,
-        _ => appraisal::find(c.world, proposal, &[], &|_| None, c.now().best()),
-    };
+    if matches!(key, Key::Penalty(..)) && ruling.decision == Decision::Confirmed && ruling.severity.is_none() {
+        return no("empty", "severity", "a penalty is confirmed with its severity");
+    }
+    let evidence = appraisal::find(c.world, proposal, c.now().best());
     let evidence = evidence.and_then(|e| serde_json::to_value(e).ok()).map(Atomic);
     let mut after = Appraisal {
         proposal: key.to_string(),

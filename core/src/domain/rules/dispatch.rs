@@ -4,9 +4,10 @@ use super::{Case, Check, Decided, again, check, create, edit, no, office};
 use crate::domain::forms_content::{SignoffState, dispatch_content, signoff_state};
 use crate::domain::stage::{job_visits, stage};
 use crate::domain::{
-    Assignment, Atomic, Booking, Command, Count, Customer, DispatchPatch, Entitlement, EntitlementOverride, Feedback,
-    Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Request, RequestId, RequiredItem, ReturnStep, Role, Sha256,
-    Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId, WorkType, WorldExt as _, Zone,
+    Analysis, Assignment, Atomic, Booking, Command, Count, Customer, DispatchPatch, Entitlement, EntitlementOverride,
+    Feedback, Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Request, RequestId, RequiredItem, ReturnStep, Role,
+    Sha256, Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId, WorkType,
+    WorldExt as _, Zone,
 };
 
 /// The role that signs in a place of form 1.
@@ -55,6 +56,7 @@ pub(super) fn decide(command: &Command, c: &mut Case<'_, '_>) -> Decided {
         Command::TellCustomer { id, problem, solved } => tell(c, *id, problem, *solved),
         Command::CloseWorkOrder { id } => close(c, *id),
         Command::ArchiveWorkOrder { id } => archive(c, *id),
+        Command::AnalyseOpinion { id, visit, text } => analyse(c, *id, *visit, text),
         Command::Settle { id, contradiction, reason } => settle(c, *id, contradiction, reason),
         _ => no("not_found", "", "not a command about a work order"),
     }
@@ -550,6 +552,22 @@ fn archive(c: &mut Case<'_, '_>, id: WorkOrderId) -> Decided {
     }
     let mut after = before.clone();
     after.archived = Some(Atomic(c.mark()));
+    Ok(edit(id, &before, after))
+}
+
+/// Comes last in the procedure, so neither closing nor archiving ends it.
+fn analyse(c: &mut Case<'_, '_>, id: WorkOrderId, visit: VisitId, text: &str) -> Decided {
+    let before: WorkOrder = c.get("id", id)?;
+    let text = check::full_text("text", text)?;
+    if !job_visits(id, &before, c.world).iter().any(|(v, _)| *v == visit) {
+        return no("not_found", "visit", "no such visit of this job");
+    }
+    if before.opinions.get(&visit).is_some_and(|old| old.text == text) {
+        return Ok(Vec::new());
+    }
+    check::room("visit", &before.opinions, &visit)?;
+    let mut after = before.clone();
+    after.opinions.insert(visit, Atomic(Analysis { mark: c.mark(), text }));
     Ok(edit(id, &before, after))
 }
 

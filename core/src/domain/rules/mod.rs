@@ -85,6 +85,7 @@ pub fn decide(
         | C::TellCustomer { .. }
         | C::CloseWorkOrder { .. }
         | C::ArchiveWorkOrder { .. }
+        | C::AnalyseOpinion { .. }
         | C::Settle { .. } => dispatch::decide(command, c),
         C::OpenVisit { .. }
         | C::OpenUnplannedVisit { .. }

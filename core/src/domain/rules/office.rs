@@ -42,6 +42,11 @@ fn put_staff(c: &mut Case<'_, '_>, id: StaffId, [name, code, phone]: [&str; 3], 
     let mut after = before.clone();
     after.name = check::name("name", name)?;
     after.code = check::word("code", code)?;
+    // Only a code newly taken: where two were given apart, both people can still be changed.
+    let taken = |code: &str| c.world.coded(code).into_iter().any(|other| other != id);
+    if !after.code.is_empty() && after.code != before.code && taken(&after.code) {
+        return no("code_taken", "code", "another member of staff has this work number");
+    }
     after.phone = check::phone("phone", phone)?;
     after.roles.assign(roles.iter().copied());
     Ok(edit(id, &before, after))
@@ -101,6 +106,13 @@ fn change_settings(c: &mut Case<'_, '_>, patch: &SettingsPatch) -> Decided {
         part.unit = check::word("parts", &part.unit)?;
         check::due("parts", part.price)?;
         after.parts.insert(key.clone(), part);
+    }
+    for (severity, level) in &patch.severities {
+        let mut level = level.clone();
+        level.label = check::name("severities", &level.label)?;
+        level.label_en = check::word("severities", &level.label_en)?;
+        check::due("severities", level.penalty)?;
+        after.severities.insert(*severity, level);
     }
     Ok(edit(SETTINGS, &before, after))
 }

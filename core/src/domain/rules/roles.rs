@@ -38,6 +38,7 @@ pub fn roles_for(command: &Command) -> &'static [Role] {
         | C::TellCustomer { .. }
         | C::CloseWorkOrder { .. }
         | C::ArchiveWorkOrder { .. }
+        | C::AnalyseOpinion { .. }
         | C::Settle { .. } => DESK,
         C::OverrideEntitlement { .. } | C::Assign { .. } | C::IssueDispatch { .. } | C::Redispatch { .. } => MANAGER,
         C::SignOff { .. } => &[Role::ServiceManager, Role::Warehouse, Role::Finance, Role::OfficeDirector],

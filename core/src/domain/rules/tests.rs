@@ -197,6 +197,7 @@ fn every() -> Vec<Command> {
         Command::TellCustomer { id, problem: "已换".into(), solved: true },
         Command::CloseWorkOrder { id },
         Command::ArchiveWorkOrder { id },
+        Command::AnalyseOpinion { id, visit: visit(), text: "加强培训".into() },
         Command::Settle { id, contradiction: "x".into(), reason: "y".into() },
         Command::OpenVisit { work_order: id },
         Command::OpenUnplannedVisit { request: req },
@@ -664,4 +665,136 @@ proptest! {
     fn no_strokes_panic(s in "[0-9,; ;a-]{0,60}") {
         let _ = check::strokes("strokes", &Strokes(s));
     }
+}
+
+#[test]
+fn a_work_number_names_one_member_of_staff() {
+    let mut w = company();
+    let admin = holder(Role::Admin);
+    let put = |n: u128, code: &str| Command::PutStaff {
+        id: person(n),
+        name: "某人".into(),
+        code: code.into(),
+        phone: String::new(),
+        roles: [Role::Technician].into(),
+    };
+    w.run(&put(200, "G07"), &admin, NOW).unwrap();
+    assert_eq!(refused(&mut w, put(201, " G07 "), &admin), ("code_taken".into(), "code".into()));
+    w.run(&put(200, "G07"), &admin, NOW).unwrap();
+    w.run(&put(201, ""), &admin, NOW).unwrap();
+    w.run(&put(202, ""), &admin, NOW).unwrap();
+    // Given apart by two admins both stay, and both can still be changed in other ways.
+    let twin = Staff { name: "双".into(), code: "G07".into(), ..Staff::default() };
+    w.docs.insert(DocRef::new(Kind::Staff, person(203)), twin.wrap());
+    w.run(&put(203, "G07"), &admin, NOW).unwrap();
+    w.run(&put(203, "G08"), &admin, NOW).unwrap();
+    // Who leaves gives it back.
+    w.run(&Command::StaffLeaves { id: person(200), reason: "离职".into() }, &admin, NOW).unwrap();
+    w.run(&put(201, "G07"), &admin, NOW).unwrap();
+}
+
+#[test]
+fn a_decision_on_a_quarter_keeps_its_evidence() {
+    let mut w = company();
+    let manager = holder(Role::ServiceManager);
+    let key = format!("R1:2025Q4:{}", person(100));
+    let appraise = |n: u128| Command::Appraise {
+        id: AppraisalId(uuid(n)),
+        proposal: key.clone(),
+        decision: Decision::Confirmed,
+        severity: None,
+        amount: Fen(20_000),
+        major: false,
+        reason: "无投诉".into(),
+    };
+    let evidence = |w: &MemoryWorld, n: u128| -> appraisal::Proposal {
+        let a: Appraisal = w.get(AppraisalId(uuid(n))).unwrap();
+        serde_json::from_value(a.evidence.unwrap().0).unwrap()
+    };
+    let end = "2025Q4".parse::<Quarter>().unwrap().end(Zone::of(&w.settings()));
+    let after = Stamp::exact(end.plus(Millis::DAY));
+    w.synced = Some(end);
+    w.run(&appraise(0x600), &manager, after).unwrap();
+    let kept = evidence(&w, 0x600);
+    assert_eq!(
+        (kept.verdict, kept.provisional, kept.evidence[0].fact.as_str()),
+        (appraisal::Verdict::Proposed, false, "no_complaints")
+    );
+    // A complaint that comes to light later shows the decision to rest on other evidence.
+    let complaint = Complaint {
+        staff: [person(100)].into_iter().collect(),
+        received: Some(Stamp::exact(end.plus(-5))),
+        ..Complaint::default()
+    };
+    w.docs.insert(DocRef::new(Kind::Complaint, ComplaintId(uuid(0x601))), complaint.wrap());
+    let a: Appraisal = w.get(AppraisalId(uuid(0x600))).unwrap();
+    assert!(appraisal::changed_since(&a, &appraisal::find(&w, &key, after.best()).unwrap()));
+    w.run(&appraise(0x602), &manager, after).unwrap();
+    assert_eq!(evidence(&w, 0x602).verdict, appraisal::Verdict::NotMet);
+}
+
+#[test]
+fn evidence_at_a_decision_knows_which_phones_have_synced() {
+    let mut w = company();
+    let manager = holder(Role::ServiceManager);
+    w.run(
+        &every()[every().iter().position(|c| matches!(c, Command::FileComplaint { .. })).unwrap()],
+        &holder(Role::Clerk),
+        NOW,
+    )
+    .unwrap();
+    let confirm = |severity| Command::Appraise {
+        id: AppraisalId(uuid(0x604)),
+        proposal: format!("P2:{}:{}", uuid(0x501), person(100)),
+        decision: Decision::Confirmed,
+        severity,
+        amount: Fen(-5000),
+        major: false,
+        reason: "未沟通".into(),
+    };
+    assert_eq!(refused(&mut w, confirm(None), &manager), ("empty".into(), "severity".into()));
+    w.synced = Some(NOW.best().plus(90 * Millis::DAY));
+    w.run(&confirm(Some(Severity::Minor)), &manager, Stamp::exact(NOW.best().plus(91 * Millis::DAY))).unwrap();
+    let a: Appraisal = w.get(AppraisalId(uuid(0x604))).unwrap();
+    let kept: appraisal::Proposal = serde_json::from_value(a.evidence.unwrap().0).unwrap();
+    assert!(kept.evidence.iter().any(|e| e.fact == "no_contact"), "{kept:?}");
+}
+
+#[test]
+fn a_customers_words_wait_until_they_are_analysed() {
+    let mut w = company();
+    let clerk = holder(Role::Clerk);
+    w.run(&Command::OpenVisit { work_order: order() }, &tech(0), NOW).unwrap();
+    let flagged = |w: &MemoryWorld| {
+        let doc = DocRef::new(Kind::WorkOrder, order());
+        summary::summary(doc, &w.entity(doc).unwrap(), w, NOW.best()).flags.contains(&"opinion_open".to_owned())
+    };
+    assert!(!flagged(&w));
+    let rate = Command::Rate {
+        visit: visit(),
+        satisfaction: Satisfaction::Satisfied,
+        reasons: BTreeSet::new(),
+        comment: "希望备件更快".into(),
+    };
+    w.run(&rate, &tech(0), NOW).unwrap();
+    assert!(flagged(&w));
+    let analyse = |visit| Command::AnalyseOpinion { id: order(), visit, text: "备件前置到西安".into() };
+    assert_eq!(refused(&mut w, analyse(VisitId(uuid(9))), &clerk).1, "visit");
+    w.run(&analyse(visit()), &clerk, NOW).unwrap();
+    assert!(!flagged(&w) && w.decide(&analyse(visit()), &clerk, NOW).unwrap().is_empty());
+}
+
+#[test]
+fn severities_are_the_companys_own() {
+    let mut w = company();
+    assert_eq!(w.settings().severities[&Severity::Serious].label, "严重");
+    let level = SeverityLevel { label: "重大".into(), label_en: "Grave".into(), penalty: Fen(50_000) };
+    let patch = SettingsPatch { severities: [(Severity::Serious, level)].into(), ..SettingsPatch::default() };
+    w.run(&Command::ChangeSettings(patch), &holder(Role::ServiceManager), NOW).unwrap();
+    let now = w.settings().severities;
+    assert_eq!((now.len(), now[&Severity::Serious].penalty), (3, Fen(50_000)));
+    let bad = SeverityLevel { label: "负".into(), label_en: String::new(), penalty: Fen(-1) };
+    let patch = SettingsPatch { severities: [(Severity::Minor, bad)].into(), ..SettingsPatch::default() };
+    let by = holder(Role::Admin);
+    assert_eq!(refused(&mut w, Command::ChangeSettings(patch), &by).1, "severities");
 }
