@@ -211,10 +211,16 @@ fn records(bytes: &[u8]) -> std::result::Result<Grid, LineError> {
         .delimiter(delimiter.unwrap_or(b','))
         .from_reader(text.as_bytes());
     let mut grid = Grid::new();
+    let (mut at, mut line) = (0, 1);
     for record in reader.records() {
         let record = record.map_err(|e| LineError::file("bad_csv", e.to_string()))?;
-        let line = record.position().map_or(0, |p| usize::try_from(p.line()).unwrap_or(0));
-        // The reader counts the line a quoted record begins on, after blank ones.
+        // Counted here: behind a line end of two characters the reader itself is one short.
+        let start = record.position().map_or(at, |p| usize::try_from(p.byte()).unwrap_or(at));
+        let before = text.as_bytes().get(at..start).unwrap_or_default();
+        let ends = text.as_bytes().get(start..).unwrap_or_default();
+        let ends = &ends[..ends.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()];
+        line += before.iter().chain(ends).filter(|b| **b == b'\n').count();
+        at = start.max(at) + ends.len();
         grid.push((line, record.iter().take(MAX_COLUMNS).map(str::to_owned).collect()));
         if grid.len() > MAX_ROWS + 1 {
             return Err(LineError::file("too_many_rows", format!("has more than {MAX_ROWS} lines")));

@@ -969,7 +969,7 @@ async fn a_first_sync_begins_with_todays_jobs_and_brings_everything_once() {
         }
         s.office.sync(&s.town).await;
     }
-    s.first.budget = 16 << 10;
+    s.first.budget = 6 << 10;
     let first = s.first.once(&s.town).await;
     let sent: Vec<DocId> = first.docs.iter().map(|d| d.doc).collect();
     let at = |doc: DocId| sent.iter().position(|d| *d == doc);
@@ -1069,7 +1069,7 @@ async fn a_decision_on_a_quarter_is_kept_with_the_companys_evidence() {
     let manager = Author { staff: s.office.session.staff, roles: OFFICE.iter().copied().collect(), device_code: None };
     // NOON lies in the fourth quarter of 2025.
     let key = format!("R1:2025Q4:{who}");
-    let mut decide = async |s: &Story| {
+    let decide = async |s: &Story| {
         let id: AppraisalId = s.town.id();
         let appraise = Command::Appraise {
             id,
