@@ -680,6 +680,12 @@ mod tests {
         let at: Vec<_> = errors.iter().map(|e| (e.line, e.column, e.code)).collect();
         assert_eq!(at, [(2, 3, "bad_phone"), (2, 6, "bad_date"), (3, 1, "empty"), (4, 5, "empty")]);
         assert!(errors[1].to_string().contains("第 2 行第 6 列"));
+        // Line ends of two characters, blank lines and cells of several lines count as an editor counts them.
+        let windows = parse(text.replace('\n', "\r\n").as_bytes(), "a.csv").unwrap_err();
+        assert_eq!(windows, errors);
+        let spread = "code,name,phone\r\n\r\nC1,\"甲\r\n乙\",1234567\r\nC2,丙,abc\r\n";
+        let errors = parse(spread.as_bytes(), "a.csv").unwrap_err();
+        assert_eq!(errors.iter().map(|e| (e.line, e.code)).collect::<Vec<_>>(), [(5, "bad_phone")]);
     }
 
     #[test]

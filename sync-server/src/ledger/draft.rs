@@ -4,12 +4,12 @@ use super::Ledger;
 use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::gate::{After, Offer, Screened, Trial};
-use crate::storage::{Batch, CounterStep, DocWrite, EVERYBODY, Loaded, NewChange, View};
+use crate::storage::{Batch, CounterStep, DocWrite, Loaded, NewChange, View};
 use onsite_core::document::{Actor, Doc};
-use onsite_core::domain::summary::{self, Summary};
+use onsite_core::domain::summary::{self, Summary, Ties};
 use onsite_core::domain::{
-    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, VisitId, WorkOrder,
-    WorldExt as _, Write, Zone,
+    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, StaffId, TenantId, VisitId, WorkOrder, WorldExt as _,
+    Write, Zone,
 };
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -280,7 +280,7 @@ impl<'a> Draft<'a> {
                 .ask(|w| (summary::summary(work.at, &work.entity, w, now), summary::touches(work.at, &work.entity, w)))
                 .await?;
             touched.extend(touches);
-            let (readers, under, over) = ties(&work.entity);
+            let Ties { readers, under, over } = summary::ties(&work.entity);
             batch.docs.push(DocWrite {
                 doc: work.at.id,
                 kind: work.at.kind,
@@ -312,32 +312,4 @@ impl<'a> Draft<'a> {
         batch.counters.extend(self.counters.into_iter().map(|(name, (from, to))| CounterStep { name, from, to }));
         Ok(batch)
     }
-}
-
-/// Who reads a document of their own account, under which documents it hangs,
-/// and which ones its readers need.
-fn ties(entity: &Entity) -> (BTreeSet<StaffId>, BTreeSet<DocId>, BTreeSet<DocId>) {
-    let (mut readers, mut under, mut over) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    match entity {
-        Entity::Staff(_) | Entity::Settings(_) => {
-            readers.insert(EVERYBODY);
-        }
-        Entity::WorkOrder(w) => {
-            readers.extend(w.ever_assigned());
-            over.extend(w.customer.map(DocId::from));
-            over.extend(w.request.map(DocId::from));
-            over.extend(w.request.map(|r: RequestId| DocId::from(VisitId::of_request(r))));
-        }
-        Entity::Visit(v) => {
-            under.extend(v.work_order.map(DocId::from));
-            under.extend(v.request.map(DocId::from));
-        }
-        Entity::Request(r) => readers.extend(r.author),
-        Entity::Customer(_) | Entity::FollowUp(_) => {}
-        Entity::Complaint(c) => readers.extend(c.staff.iter().copied()),
-        Entity::Statement(s) => readers.extend(s.author),
-        Entity::Suggestion(s) => readers.extend(s.author),
-        Entity::Appraisal(a) => readers.extend(a.staff),
-    }
-    (readers, under, over)
 }

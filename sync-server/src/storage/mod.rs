@@ -27,7 +27,7 @@ use sha2::Digest as _;
 use std::collections::BTreeSet;
 
 /// The pseudo-person who reads what everybody gets (staff, settings).
-pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
+pub use onsite_core::domain::summary::EVERYBODY;
 /// The pseudo-company of records that are looked up before the company is known (tokens, sessions).
 pub const GLOBAL: TenantId = TenantId(uuid::Uuid::nil());
 
