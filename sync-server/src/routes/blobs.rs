@@ -25,20 +25,11 @@ const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 
 /// Around the routes of uploads: their protocol's version, both ways.
-pub(super) async fn tus(mut request: Request, next: Next) -> Response {
+pub(super) async fn tus(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let upload = path == "/v1/blobs" || path.starts_with("/v1/blobs/uploads/");
     if !upload {
         return next.run(request).await;
-    }
-    // Clients that may not use PATCH or DELETE say so here.
-    if request.method() == Method::POST
-        && path != "/v1/blobs"
-        && let Some(meant) = request.headers().get("x-http-method-override").and_then(|m| m.to_str().ok())
-        && let "PATCH" | "DELETE" = meant
-    {
-        let meant = if meant == "PATCH" { Method::PATCH } else { Method::DELETE };
-        *request.method_mut() = meant;
     }
     let mut response = if request.method() != Method::OPTIONS && request.headers().get(RESUMABLE) != Some(&VERSION) {
         problem(StatusCode::PRECONDITION_FAILED, "tus_version", "", "Tus-Resumable must be 1.0.0", None)
@@ -137,10 +128,7 @@ pub(super) async fn head(
     Path(upload): Path<String>,
 ) -> Result<Response, Error> {
     if method != Method::HEAD {
-        let mut refused =
-            problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "", "an upload has no content to GET", None);
-        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("HEAD, PATCH, DELETE, OPTIONS"));
-        return Ok(refused);
+        return Ok(not_allowed("an upload has no content to GET"));
     }
     let (upload, offset) = app.blobs.upload(&session, app.ledger.storage(), id(&upload)?).await?;
     let mut named = format!("sha256 {}", base64::engine::general_purpose::STANDARD.encode(upload.sha256.to_string()));
@@ -153,6 +141,27 @@ pub(super) async fn head(
         (HeaderName::from_static("upload-metadata"), named),
     ];
     Ok((StatusCode::OK, headers, [(header::CACHE_CONTROL, "no-store")]).into_response())
+}
+
+fn not_allowed(detail: &str) -> Response {
+    let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "", detail, None);
+    refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("HEAD, PATCH, DELETE, OPTIONS"));
+    refused
+}
+
+/// Clients that may send neither PATCH nor DELETE send POST and say what they mean.
+pub(super) async fn meant(
+    state: State<Arc<App>>,
+    device: Device,
+    upload: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    match headers.get("x-http-method-override").map(HeaderValue::as_bytes) {
+        Some(b"PATCH") => patch(state, device, upload, headers, body).await,
+        Some(b"DELETE") => delete(state, device, upload).await.map(IntoResponse::into_response),
+        _ => Ok(not_allowed("an upload is not POSTed to, unless X-HTTP-Method-Override says what is meant")),
+    }
 }
 
 fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {

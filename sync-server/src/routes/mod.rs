@@ -75,7 +75,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/blobs", post(blobs::create).options(blobs::options))
         .route(
             "/v1/blobs/uploads/{id}",
-            get(blobs::head).patch(blobs::patch).delete(blobs::delete).options(blobs::options),
+            get(blobs::head).post(blobs::meant).patch(blobs::patch).delete(blobs::delete).options(blobs::options),
         )
         .route("/v1/blobs/{sha256}", get(blobs::download))
         .layer(from_fn(blobs::tus));
@@ -114,7 +114,9 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// Routes whose requests may take as long as bytes flow.
 fn unhurried(path: &str, method: &Method) -> bool {
-    path == "/v1/events" || (path.starts_with("/v1/blobs") && (method == Method::PATCH || method == Method::GET))
+    path == "/v1/events"
+        || (path.starts_with("/v1/blobs")
+            && (method == Method::PATCH || method == Method::POST || method == Method::GET))
 }
 
 /// Around every request: its id and span, its time limit, panics, one form of

@@ -611,6 +611,23 @@ async fn what_came_before_a_cut_is_kept() {
 }
 
 #[tokio::test]
+async fn who_may_only_post_says_what_is_meant() {
+    let w = World::new().await;
+    let (_, _, token) = w.phone(1).await;
+    let bearer = ("authorization", token.as_str());
+    let at = w.begin(&token, 5, &sha(b"hello")).await.good(201).header("location").to_owned();
+    let post = async |meant: &str, body: &'static str| {
+        let headers = [TUS, OCTETS, bearer, ("upload-offset", "0"), ("x-http-method-override", meant)];
+        w.call("POST", &at, &headers, body).await
+    };
+    post("GET", "").await.problem(405, "method_not_allowed");
+    post("PATCH", "hello").await.good(204);
+    w.call("GET", &format!("/v1/blobs/{}", sha(b"hello")), &[bearer], "").await.good(200);
+    post("DELETE", "").await.good(204);
+    w.call("HEAD", &at, &[TUS, bearer], "").await.good(404);
+}
+
+#[tokio::test]
 async fn checksums_hashes_and_lengths_are_held_to() {
     let w = World::new().await;
     let (_, _, token) = w.phone(1).await;
