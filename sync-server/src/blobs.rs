@@ -211,6 +211,8 @@ impl Blobs {
         let fresh = meta.with_extension("new");
         let mut f = fs::File::create(&fresh).await.map_err(file)?;
         f.write_all(&serde_json::to_vec(upload)?).await.map_err(file)?;
+        // Only flushing tells of a write that failed behind our back.
+        f.flush().await.map_err(file)?;
         f.sync_all().await.map_err(file)?;
         fs::rename(&fresh, meta).await.map_err(file)?;
         sync_folder(meta.parent().unwrap_or(&self.uploads)).await
@@ -237,7 +239,11 @@ impl Blobs {
         }
         let (meta, part) = self.paths(session, upload.id);
         fs::File::create(&part).await.map_err(file)?.sync_all().await.map_err(file)?;
-        self.write_meta(upload, &meta).await
+        let written = self.write_meta(upload, &meta).await;
+        if written.is_err() {
+            self.drop_files(&meta.with_extension("new"), &part).await?;
+        }
+        written
     }
 
     /// An upload of this device and where it stands. One that is complete but
