@@ -24,6 +24,11 @@ function usage() {
   return { cpu: (Number(fields[11]) + Number(fields[12])) * 10, rss: (pages * 4096) / 1e6 };
 }
 
+// Waits until the server is done with what went before.
+async function quiet() {
+  for (let last = -1; usage().cpu !== last; await sleep(1_000)) last = usage().cpu;
+}
+
 const NAMES = "customer contact phone address reported_at attribute service solution result remark number status equipment serial model technician arrive_by left_at arrived_at expected_days";
 function workOrder(n) {
   const order = Object.fromEntries(NAMES.split(" ").map((name) => [name, `${name}-${n}`]));
@@ -58,7 +63,7 @@ async function find(url) {
     }
   }
 }
-await sleep(Math.min(20_000, devices * documents * 8));
+await quiet();
 const urls = phones.flatMap((phone) => phone.handles.map((handle) => handle.url));
 const held = new Map();
 for (let i = 0; i < urls.length; i += 50) {
@@ -79,8 +84,7 @@ for (const phone of phones) {
     open.add(handle.url);
   }
 }
-// Until the server is done with what went before.
-for (let last = -1; usage().cpu !== last; await sleep(300)) last = usage().cpu;
+await quiet();
 
 const before = usage();
 const begin = performance.now();
