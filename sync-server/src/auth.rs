@@ -6,11 +6,12 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Session};
-use crate::storage::{Audit, Device, GLOBAL, Record};
+use crate::storage::{Audit, Device, GLOBAL, Record, Tenant};
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier},
 };
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use onsite_core::domain::{Author, DeviceId, DocRef, Entity, Kind, Millis, Role, StaffId, TenantId};
 use onsite_core::env::Env;
 use onsite_core::sync::protocol::{EnrolAnswer, EnrolRequest, TokenAnswer, TokenRequest};
@@ -23,6 +24,8 @@ use subtle::ConstantTimeEq as _;
 
 /// What a device signs begins with this.
 pub const TOKEN_DOMAIN: &[u8] = b"onsite-token-v1";
+/// What a company vouches for with a nonce.
+const NONCE_DOMAIN: &[u8] = b"onsite-nonce-v1";
 /// Milliseconds a nonce lives.
 const NONCE_MS: i64 = 120_000;
 /// Tries of a short code before it is dead.
@@ -134,6 +137,7 @@ struct Invitation {
 struct Token {
     tenant: TenantId,
     device: DeviceId,
+    expires: Millis,
 }
 
 /// An office user's credentials, by login name.
@@ -349,23 +353,51 @@ fn verifying_key(bytes: &[u8]) -> Result<ed25519_dalek::VerifyingKey> {
     if key.is_weak() { Err(bad()) } else { Ok(key) }
 }
 
+/// What a company's secret says of a device and some bytes: for nonces and the tokens that they become.
+fn mac(company: &Tenant, domain: &[u8], device: DeviceId, bytes: &[u8]) -> Result<Hmac<sha2::Sha256>> {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&company.secret)
+        .map_err(|e| Error::Internal(format!("a company's secret: {e}")))?;
+    for part in [domain, device.as_bytes(), bytes] {
+        mac.update(part);
+    }
+    Ok(mac)
+}
+
+/// A device's company, if there is such a device.
+async fn company_of(ledger: &Ledger, device: DeviceId) -> Result<Option<Tenant>> {
+    match ledger.storage().device_tenant(device).await? {
+        Some(tenant) => ledger.storage().tenant(tenant).await,
+        None => Ok(None),
+    }
+}
+
 /// Answers a nonce for a device to sign; an unknown device gets one too, that opens nothing.
+/// Nothing is kept of it: it carries when it ends, and the company's mac.
 ///
 /// # Errors
 /// The storage's.
 pub async fn challenge(ledger: &Ledger, device: DeviceId) -> Result<String> {
-    let nonce = hex(&random::<32>(ledger.env()));
-    let now = ledger.env().now();
-    if ledger.storage().device_tenant(device).await?.is_some() {
-        let kept = Record {
-            key: digest(&nonce),
-            body: serde_json::Value::String(device.to_string()),
-            expires: Some(now.plus(NONCE_MS)),
-            ver: 0,
-        };
-        ledger.storage().put_record(GLOBAL, "nonce", kept, None, now).await?;
+    let expires = ledger.env().now().plus(NONCE_MS);
+    let mut nonce = expires.0.to_be_bytes().to_vec();
+    nonce.extend(random::<16>(ledger.env()));
+    let seal = match company_of(ledger, device).await? {
+        Some(company) => mac(&company, NONCE_DOMAIN, device, &nonce)?.finalize().into_bytes().into(),
+        None => random::<32>(ledger.env()),
+    };
+    nonce.extend(seal);
+    Ok(hex(&nonce))
+}
+
+/// Whether a nonce is one of ours for this device, and lives.
+fn nonce_holds(company: &Tenant, device: DeviceId, nonce: &str, now: Millis) -> Result<bool> {
+    let bytes = unhex(nonce).unwrap_or_default();
+    let Some((said, seal)) = bytes.split_at_checked(24) else { return Ok(false) };
+    if hex(&bytes) != nonce {
+        // Written otherwise it would become another token.
+        return Ok(false);
     }
-    Ok(nonce)
+    let expires = said.first_chunk().map_or(0, |e| i64::from_be_bytes(*e));
+    Ok(mac(company, NONCE_DOMAIN, device, said)?.verify_slice(seal).is_ok() && now.0 < expires)
 }
 
 /// What a device signs for a token: the domain, its id, the nonce's text.
@@ -380,12 +412,11 @@ pub fn token_message(device: DeviceId, nonce: &str) -> Vec<u8> {
 pub async fn token(ledger: &Ledger, request: &TokenRequest, lives_seconds: u64) -> Result<TokenAnswer> {
     let refused = || Error::Unauthorized("the nonce or its signature is not right, or has ended".into());
     let (storage, now) = (ledger.storage(), ledger.env().now());
-    // Taken before anything is checked: a nonce serves once, whatever comes of it.
-    let kept = storage.take_record(GLOBAL, "nonce", &digest(&request.nonce), now).await?.ok_or_else(refused)?;
-    if kept.body.as_str() != Some(&request.device.to_string()) {
+    let company = company_of(ledger, request.device).await?.ok_or_else(refused)?;
+    if !nonce_holds(&company, request.device, &request.nonce, now)? {
         return Err(refused());
     }
-    let tenant = storage.device_tenant(request.device).await?.ok_or_else(refused)?;
+    let tenant = company.id;
     let device = storage.device(tenant, request.device).await?.ok_or_else(refused)?;
     let signature = unhex(&request.signature).and_then(|s| <[u8; 64]>::try_from(s).ok()).ok_or_else(refused)?;
     verifying_key(&device.public_key)?
@@ -398,10 +429,15 @@ pub async fn token(ledger: &Ledger, request: &TokenRequest, lives_seconds: u64) 
     if device.revoked.is_some() {
         return Err(Error::Revoked);
     }
-    let token = hex(&random::<32>(ledger.env()));
+    // A nonce becomes one token, which can be put once: it serves no second time. A token
+    // that lives shorter than its nonce is remembered as long.
+    let token = hex(&mac(&company, TOKEN_DOMAIN, device.id, request.nonce.as_bytes())?.finalize().into_bytes());
     let expires = now.plus(seconds(lives_seconds));
-    let kept = record(digest(&token), &Token { tenant, device: device.id }, Some(expires))?;
-    storage.put_record(GLOBAL, "token", kept, None, now).await?;
+    let kept = Token { tenant, device: device.id, expires };
+    let kept = record(digest(&token), &kept, Some(expires.max(now.plus(NONCE_MS))))?;
+    if !storage.put_record(GLOBAL, "token", kept, Some(0), now).await? {
+        return Err(refused());
+    }
     Ok(TokenAnswer { token, expires })
 }
 
@@ -413,6 +449,9 @@ pub async fn session(ledger: &Ledger, token: &str) -> Result<Session> {
     let ended = || Error::Unauthorized("the token is unknown or has ended".into());
     let (storage, now) = (ledger.storage(), ledger.env().now());
     let kept: Token = body(&storage.record(GLOBAL, "token", &digest(token), now).await?.ok_or_else(ended)?)?;
+    if kept.expires <= now {
+        return Err(ended());
+    }
     let device = storage.device(kept.tenant, kept.device).await?.ok_or_else(ended)?;
     if device.revoked.is_some() {
         return Err(Error::Revoked);

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Documents are many small allocations that live for one message.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // A worker of the gate is this program too: with nothing around it, before anything is started.
     match onsite_server::gate::worker_limits(std::env::args_os()) {

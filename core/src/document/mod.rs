@@ -15,7 +15,7 @@ mod tests;
 use crate::domain::{ChangeHash, DeviceId, Entity, Millis, StaffId};
 use crate::error::{Error, Result};
 
-pub use doc::{Doc, History, Misfit, Proof};
+pub use doc::{Doc, History, Misfit};
 pub use reissue::{Reissued, reissue, reissue_foreign};
 
 /// Who writes: 16 bytes of device, 8 of incarnation. One linear history: a new

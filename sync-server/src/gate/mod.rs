@@ -182,12 +182,12 @@ impl Trial {
 
     fn outcome(&self, doc: Doc, fitting: &[Vec<u8>], linear: bool) -> Outcome {
         let lives = doc.applied(fitting).and_then(|doc| {
-            let proof = doc.prove()?;
+            let reading = doc.prove()?;
             Ok(After {
                 heads: doc.heads(),
                 clashes: if linear { 0 } else { u32::try_from(doc.clashes().len()).unwrap_or(u32::MAX) },
-                entity: serde_json::to_string(&proof.reading.entity).unwrap_or_default(),
-                snapshot: self.save.then(|| proof.saved.into()),
+                entity: serde_json::to_string(&reading.entity).unwrap_or_default(),
+                snapshot: self.save.then(|| doc.save().into()),
             })
         });
         match lives {

@@ -141,6 +141,8 @@ impl Pool {
         command
             .args([COMMAND, &self.memory.to_string(), &self.seconds.to_string()])
             .env_clear()
+            // The allocator would else ask for more address space at once than a worker may have.
+            .env("MIMALLOC_ARENA_RESERVE", "16384")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 /// The person named as the author of what the server adds by itself.
 const SERVER: StaffId = StaffId(uuid::Uuid::from_u128(0x0e51_7e00_0000_7000_8000_0000_0000_0003));
 /// Changes after the snapshot from which a new snapshot is due.
-const LONG_TAIL: usize = 24;
+const LONG_TAIL: usize = 6;
 
 /// One document of a draft. What others push onto it is tried elsewhere, on its
 /// bytes; it is loaded here only where the server itself writes.
@@ -54,10 +54,10 @@ impl Work {
         }
     }
 
-    fn loaded(loaded: Loaded) -> Result<Self> {
-        Ok(Self {
+    fn loaded(loaded: Loaded, entity: Entity) -> Self {
+        Self {
             at: DocRef { kind: loaded.row.kind, id: loaded.row.doc },
-            entity: loaded.view.entity()?,
+            entity,
             added: Vec::new(),
             expect: loaded.row.ver,
             rev: loaded.view.rev,
@@ -67,7 +67,7 @@ impl Work {
             tail: loaded.tail,
             fresh: None,
             doc: None,
-        })
+        }
     }
 
     /// Whether the document was there before.
@@ -175,9 +175,10 @@ impl<'a> Draft<'a> {
     pub(crate) async fn load(&mut self, docs: &[DocRef]) -> Result<()> {
         let wanted: Vec<DocId> = docs.iter().map(|d| d.id).filter(|d| !self.works.contains_key(d)).collect();
         for loaded in self.ledger.storage().load(self.tenant, &wanted).await? {
-            self.reader.know(&loaded.view)?;
+            let entity = loaded.view.entity()?;
+            self.reader.know(&loaded.view, &entity);
             self.order.push(loaded.row.doc);
-            self.works.insert(loaded.row.doc, Work::loaded(loaded)?);
+            self.works.insert(loaded.row.doc, Work::loaded(loaded, entity));
         }
         for at in docs {
             if !self.works.contains_key(&at.id) {

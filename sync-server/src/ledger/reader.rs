@@ -30,12 +30,13 @@ impl Missed {
 pub(crate) struct Reader<'a> {
     storage: &'a dyn Storage,
     tenant: TenantId,
-    views: HashMap<DocId, Option<(View, Entity)>>,
+    /// On the heap: rows are large, and the table grows.
+    views: HashMap<DocId, Option<Box<(View, Entity)>>>,
     children: HashMap<(Kind, DocId), Vec<DocId>>,
     coded: HashMap<String, Vec<StaffId>>,
     complaints: HashMap<(Millis, Millis), Vec<ComplaintId>>,
     devices: Option<Vec<(Device, Option<DeviceSync>)>>,
-    over: HashMap<DocId, (Kind, Entity)>,
+    over: HashMap<DocId, (Kind, Box<Entity>)>,
     missed: RefCell<Missed>,
 }
 
@@ -56,21 +57,19 @@ impl<'a> Reader<'a> {
 
     /// Puts a content over what is stored.
     pub(crate) fn put(&mut self, doc: DocRef, entity: Entity) {
-        self.over.insert(doc.id, (doc.kind, entity));
+        self.over.insert(doc.id, (doc.kind, Box::new(entity)));
     }
 
     /// A row that is here already.
     pub(crate) fn view(&self, doc: DocId) -> Option<&View> {
-        self.views.get(&doc)?.as_ref().map(|(view, _)| view)
+        self.views.get(&doc)?.as_ref().map(|row| &row.0)
     }
 
     /// Takes a row in that was loaded with its document.
-    pub(crate) fn know(&mut self, view: &View) -> Result<()> {
-        let doc = view.summary.doc.id;
-        if let Entry::Vacant(entry) = self.views.entry(doc) {
-            entry.insert(Some((view.clone(), view.entity()?)));
+    pub(crate) fn know(&mut self, view: &View, entity: &Entity) {
+        if let Entry::Vacant(entry) = self.views.entry(view.summary.doc.id) {
+            entry.insert(Some(Box::new((view.clone(), entity.clone()))));
         }
-        Ok(())
     }
 
     /// Runs a rule on the world.
@@ -94,7 +93,7 @@ impl<'a> Reader<'a> {
                 let view = match found.remove(&doc) {
                     Some(view) => {
                         let entity = view.entity()?;
-                        Some((view, entity))
+                        Some(Box::new((view, entity)))
                     }
                     None => None,
                 };
@@ -143,10 +142,10 @@ async fn received(storage: &dyn Storage, tenant: TenantId, (from, to): (Millis, 
 impl World for Reader<'_> {
     fn entity(&self, doc: DocRef) -> Option<Entity> {
         if let Some((kind, entity)) = self.over.get(&doc.id) {
-            return (*kind == doc.kind).then(|| entity.clone());
+            return (*kind == doc.kind).then(|| Entity::clone(entity));
         }
         match self.views.get(&doc.id) {
-            Some(found) => found.as_ref().map(|(_, e)| e).filter(|e| e.kind() == doc.kind).cloned(),
+            Some(found) => found.as_ref().map(|row| &row.1).filter(|e| e.kind() == doc.kind).cloned(),
             None => {
                 self.missed.borrow_mut().docs.insert(doc.id);
                 None

@@ -302,7 +302,13 @@ async fn a_nonce_serves_once_and_only_its_own_device() {
     let ask = |device, signature: String| json!({ "device": device, "nonce": nonce, "signature": signature });
     let sign = |key: &SigningKey, device| auth::hex(&key.sign(&auth::token_message(device, &nonce)).to_bytes());
     w.post("/v1/token", &[], ask(other.device, sign(&other_key, other.device))).await.problem(401, "unauthorized");
-    // Trying used it up.
+    // Written otherwise it is another, which nobody gave.
+    let loud = nonce.to_uppercase();
+    let signature = auth::hex(&key.sign(&auth::token_message(who.device, &loud)).to_bytes());
+    let body = json!({ "device": who.device, "nonce": loud, "signature": signature });
+    w.post("/v1/token", &[], body).await.problem(401, "unauthorized");
+    // Once, and no second time.
+    w.post("/v1/token", &[], ask(who.device, sign(&key, who.device))).await.good(200);
     w.post("/v1/token", &[], ask(who.device, sign(&key, who.device))).await.problem(401, "unauthorized");
     // A wrong signature.
     let nonce = w.post("/v1/token/challenge", &[], json!({ "device": who.device })).await.json();

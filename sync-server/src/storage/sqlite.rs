@@ -9,7 +9,9 @@
 use super::apply::{self, Cell, Rows};
 use super::*;
 use onsite_core::domain::{DocRef, World, summary, words};
-use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, backup, params, params_from_iter, types::Value};
+use rusqlite::{
+    Connection, OpenFlags, Row, TransactionBehavior, backup, config::DbConfig, params, params_from_iter, types::Value,
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +27,8 @@ const APPLICATION: i64 = 0x4f6e_7376;
 const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql"), include_str!("sql/0002.sql")];
 /// Connections that read.
 const READERS: usize = 4;
+/// Documents (or rows by key) that are read without changing threads.
+const FEW: usize = 16;
 /// Jobs that may wait for the writer; more wait to be put.
 const WAITING: usize = 1024;
 /// Most jobs in one transaction: bounds how long the first waits.
@@ -83,7 +87,7 @@ impl SqliteStorage {
         })
     }
 
-    /// Runs `f` on a reading connection, in one snapshot.
+    /// Runs `f` on a reading connection, in one snapshot, on a thread that may block.
     async fn read_any<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
@@ -92,11 +96,35 @@ impl SqliteStorage {
         let readers = Arc::clone(&self.readers);
         let run = move || {
             let _turn = turn;
-            let lease = Lease::take(readers)?;
-            let tx = lease.conn()?.unchecked_transaction()?;
-            f(&tx)
+            Lease::take(readers)?.snapshot(f)
         };
         tokio::task::spawn_blocking(run).await.map_err(|e| Error::Internal(format!("reading the database: {e}")))?
+    }
+
+    /// As [`Self::read_any`], right here: for a few rows by their keys, which are
+    /// read in less time than another thread takes to wake up.
+    async fn look_any<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let _turn = self.turns.acquire().await.map_err(|_| closed())?;
+        Lease::take(Arc::clone(&self.readers))?.snapshot(f)
+    }
+
+    /// As [`Self::look_any`], for a company that must be there.
+    async fn look<T>(&self, tenant: TenantId, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.look_any(|conn| {
+            company(conn, tenant)?;
+            f(conn)
+        })
+        .await
+    }
+
+    /// Looks where `n` is a few, else reads.
+    async fn look_or_read<T: Send + 'static>(
+        &self,
+        tenant: TenantId,
+        n: usize,
+        f: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if n <= FEW { self.look(tenant, f).await } else { self.read(tenant, f).await }
     }
 
     /// As [`Self::read_any`], for a company that must be there.
@@ -165,8 +193,25 @@ impl Lease {
         Ok(Self { conn, home })
     }
 
-    fn conn(&self) -> Result<&Connection> {
-        self.conn.as_ref().ok_or_else(|| Error::Internal("no connection to read".into()))
+    /// Runs `f` in one snapshot.
+    fn snapshot<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let conn = self.conn.as_ref().ok_or_else(|| Error::Internal("no connection to read".into()))?;
+        run(conn, "BEGIN", [])?;
+        let end = End(conn);
+        let found = f(conn);
+        drop(end);
+        found
+    }
+}
+
+/// Ends a snapshot, also where its reader panics.
+struct End<'a>(&'a Connection);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if let Err(e) = run(self.0, "COMMIT", []) {
+            tracing::error!(error = %e, "ending a snapshot");
+        }
     }
 }
 
@@ -267,6 +312,8 @@ fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(Duration::from_secs(5))?;
+    // A plan stays as it is: with statistics SQLite would else plan anew for every value bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(128);
     Ok(conn)
 }
@@ -991,7 +1038,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>> {
-        self.read_any(move |conn| one(conn, &format!("{TENANT} WHERE id = ?1"), [id.as_bytes()], tenant_row)).await
+        self.look_any(move |conn| one(conn, &format!("{TENANT} WHERE id = ?1"), [id.as_bytes()], tenant_row)).await
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>> {
@@ -1007,7 +1054,7 @@ impl Storage for SqliteStorage {
 
     async fn load(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<Loaded>> {
         let docs = docs.to_vec();
-        self.read(tenant, move |conn| {
+        self.look_or_read(tenant, docs.len(), move |conn| {
             let mut out = Vec::with_capacity(docs.len());
             for doc in docs {
                 let Some(row) = doc_row(conn, tenant, doc)? else { continue };
@@ -1025,12 +1072,12 @@ impl Storage for SqliteStorage {
     }
 
     async fn scan(&self, tenant: TenantId, staff: StaffId, place: Place, limit: usize) -> Result<Scan> {
-        self.read(tenant, move |conn| scan(conn, tenant, staff, place, limit)).await
+        self.look(tenant, move |conn| scan(conn, tenant, staff, place, limit)).await
     }
 
     async fn bodies(&self, tenant: TenantId, wants: &[Want]) -> Result<Vec<Bodies>> {
         let wants = wants.to_vec();
-        self.read(tenant, move |conn| {
+        self.look_or_read(tenant, wants.len(), move |conn| {
             let mut out = Vec::with_capacity(wants.len());
             for want in wants {
                 let Some(row) = doc_row(conn, tenant, want.doc)? else { continue };
@@ -1084,7 +1131,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn in_scope(&self, tenant: TenantId, staff: StaffId, doc: DocId) -> Result<bool> {
-        self.read(tenant, move |conn| {
+        self.look(tenant, move |conn| {
             let sql = "SELECT 1 FROM scope WHERE tenant = ?1 AND doc = ?2 AND staff IN (?3, ?4) AND flags <> 0";
             let values = params![tenant.as_bytes(), doc.as_bytes(), staff.as_bytes(), EVERYBODY.as_bytes()];
             Ok(one(conn, sql, values, |_| Ok(()))?.is_some())
@@ -1110,12 +1157,12 @@ impl Storage for SqliteStorage {
 
     async fn counter(&self, tenant: TenantId, name: &str) -> Result<u64> {
         let name = name.to_owned();
-        self.read(tenant, move |conn| counter(conn, tenant, &name)).await
+        self.look(tenant, move |conn| counter(conn, tenant, &name)).await
     }
 
     async fn aside_of(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<SetAside>> {
         let docs: BTreeSet<DocId> = docs.iter().copied().collect();
-        self.read(tenant, move |conn| {
+        self.look_or_read(tenant, docs.len(), move |conn| {
             let sql = format!("{ASIDE} WHERE tenant = ?1 AND doc = ?2 ORDER BY hash");
             let mut out = Vec::new();
             for doc in docs {
@@ -1137,12 +1184,14 @@ impl Storage for SqliteStorage {
 
     async fn views(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<View>> {
         let docs = docs.to_vec();
-        self.read(tenant, move |conn| docs.into_iter().filter_map(|d| view(conn, tenant, d).transpose()).collect())
-            .await
+        self.look_or_read(tenant, docs.len(), move |conn| {
+            docs.into_iter().filter_map(|d| view(conn, tenant, d).transpose()).collect()
+        })
+        .await
     }
 
     async fn children(&self, tenant: TenantId, kind: Kind, parent: DocId) -> Result<Vec<DocId>> {
-        self.read(tenant, move |conn| children(conn, tenant, kind, parent)).await
+        self.look(tenant, |conn| children(conn, tenant, kind, parent)).await
     }
 
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
@@ -1166,7 +1215,7 @@ impl Storage for SqliteStorage {
 
     async fn answered(&self, tenant: TenantId, key: &str) -> Result<Option<String>> {
         let key = key.to_owned();
-        self.read(tenant, move |conn| {
+        self.look(tenant, move |conn| {
             let sql = "SELECT answer FROM answer WHERE tenant = ?1 AND key = ?2";
             one(conn, sql, params![tenant.as_bytes(), key], |r| Ok(r.get(0)?))
         })
@@ -1191,7 +1240,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn device(&self, tenant: TenantId, id: DeviceId) -> Result<Option<Device>> {
-        self.read(tenant, move |conn| {
+        self.look(tenant, move |conn| {
             let sql = "SELECT body FROM device WHERE tenant = ?1 AND id = ?2";
             one(conn, sql, params![tenant.as_bytes(), id.as_bytes()], |r| parsed(&r.get::<_, String>(0)?))
         })
@@ -1211,7 +1260,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn device_tenant(&self, id: DeviceId) -> Result<Option<TenantId>> {
-        self.read_any(move |conn| {
+        self.look_any(move |conn| {
             let sql = "SELECT tenant FROM device WHERE id = ?1 ORDER BY tenant LIMIT 1";
             one(conn, sql, [id.as_bytes()], |r| Ok(TenantId(uuid(r, 0)?)))
         })
@@ -1219,7 +1268,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn device_sync(&self, tenant: TenantId, id: DeviceId) -> Result<Option<DeviceSync>> {
-        self.read(tenant, move |conn| {
+        self.look(tenant, move |conn| {
             let sql = "SELECT body FROM device_sync WHERE tenant = ?1 AND id = ?2";
             one(conn, sql, params![tenant.as_bytes(), id.as_bytes()], |r| parsed(&r.get::<_, String>(0)?))
         })
@@ -1258,7 +1307,7 @@ impl Storage for SqliteStorage {
 
     async fn record(&self, tenant: TenantId, table: &str, key: &str, now: Millis) -> Result<Option<Record>> {
         let (table, key) = (table.to_owned(), key.to_owned());
-        self.read_any(move |conn| {
+        self.look_any(move |conn| {
             let sql = "SELECT key, body, expires, ver FROM record WHERE tenant = ?1 AND tbl = ?2 AND key = ?3 \
                        AND (expires IS NULL OR expires > ?4)";
             one(conn, sql, params![tenant.as_bytes(), table, key, now.0], record_row)
@@ -1310,7 +1359,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn blob(&self, tenant: TenantId, sha256: Sha256) -> Result<Option<BlobRow>> {
-        self.read(tenant, move |conn| {
+        self.look(tenant, move |conn| {
             let sql = "SELECT body FROM blob WHERE tenant = ?1 AND sha256 = ?2";
             one(conn, sql, params![tenant.as_bytes(), sha256.0], |r| parsed(&r.get::<_, String>(0)?))
         })
