@@ -270,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn all_evidence_and_every_flag_has_words_in_both_languages() {
+        let evidence = domain::appraisal::FACTS.iter().map(|fact| format!("evidence.{fact}"));
+        let flags = domain::summary::FLAGS.iter().map(|flag| format!("flag.{flag}"));
+        for key in evidence.chain(flags) {
+            for lang in Language::ALL {
+                assert!(find(lang, &key).is_some(), "{key} has no {lang} words");
+            }
+        }
+    }
+
+    #[test]
     fn values_are_filled_in_once() {
         assert_eq!(tf(Language::ZhCn, "form.date", &[("y", "2026"), ("m", "{d}"), ("d", "3")]), "2026 年 {d} 月 3 日");
         assert_eq!(tf(Language::En, "no such key {x}", &[("x", "1")]), "no such key 1");

@@ -15,6 +15,40 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 #[cfg(test)]
 mod tests;
 
+/// Every word that [`Evidence::fact`] may be; each has words in the messages.
+pub const FACTS: &[&str] = &[
+    "arrival_deadline",
+    "arrival_doubtful",
+    "arrival_unknown",
+    "arrived",
+    "assigned_after_deadline",
+    "check_contradicted",
+    "check_failed",
+    "check_missing",
+    "check_not_applicable",
+    "check_passed",
+    "communication_limit",
+    "complaint",
+    "complaint_dismissed",
+    "complaint_unclear",
+    "complaints_unknown",
+    "contact_doubtful",
+    "contacted",
+    "decision",
+    "decision_major",
+    "feedback_doubtful",
+    "feedback_received",
+    "feedback_unknown",
+    "job_unknown",
+    "no_complaints",
+    "no_contact",
+    "no_deadline",
+    "not_on_site",
+    "not_synced",
+    "photo_missing",
+    "suggestion",
+];
+
 /// What the evidence says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -134,6 +168,7 @@ struct Case(Vec<Evidence>);
 
 impl Case {
     fn note(&mut self, fact: &str, at: Option<Stamp>, value: Option<&str>, doc: Option<DocRef>) {
+        debug_assert!(FACTS.contains(&fact), "{fact} is not among the facts");
         self.0.push(Evidence { fact: fact.into(), at, value: value.map(Into::into), doc });
     }
 }

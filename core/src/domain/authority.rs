@@ -158,6 +158,13 @@ fn work_order(before: &WorkOrder, after: &WorkOrder, by: &Author) -> Verdict {
     }
     let kept = before.signoffs.keys().all(|place| after.signoffs.contains_key(place));
     need(kept, "append_only", "signoffs", "a signature was taken out")?;
+    for (visit, opinion) in &after.opinions {
+        if before.opinions.get(visit) != Some(opinion) {
+            signed_by("opinions", Some(opinion.mark.by), by)?;
+        }
+    }
+    let kept = before.opinions.keys().all(|visit| after.opinions.contains_key(visit));
+    need(kept, "append_only", "opinions", "an analysis was taken out")?;
     append_only("bookings", &before.bookings, &after.bookings, by, |x| x.mark.by)?;
     append_only("redispatched", &before.redispatched, &after.redispatched, by, |x| x.by)?;
     if before.bookings.len() != after.bookings.len() || before.advance_paid != after.advance_paid {

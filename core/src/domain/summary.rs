@@ -1,10 +1,10 @@
 //! What lists show of a document: one row, the same on phone and server.
 
-use super::stage::{job_visits, next_call, request_stage, stage, visit_stage};
+use super::stage::{Stage, job_visits, next_call, request_stage, stage, visit_stage};
 use super::{
-    Appraisal, Complaint, Customer, CustomerId, DocId, DocRef, Entity, FollowUp, ItemId, Kind, Millis, Request,
-    RequestId, SignoffRole, Staff, StaffId, Suggestion, Visit, VisitId, WorkOrder, WorkOrderId, World, WorldExt, Zone,
-    forms_content,
+    Appraisal, Complaint, Customer, CustomerId, DocId, DocRef, Entity, FollowUp, ItemId, Kind, Millis, Outcome,
+    Request, RequestId, ReturnStep, SignoffRole, Staff, StaffId, Suggestion, Visit, VisitId, WorkOrder, WorkOrderId,
+    World, WorldExt, Zone, forms_content,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -36,6 +36,10 @@ pub struct Summary {
     /// All words it is found by, blank-separated: numbers, names, phones, texts.
     pub search: String,
 }
+
+/// Flags of rows besides the keys of contradictions (which the messages have under their names):
+/// each alone or with what it concerns behind a colon.
+pub const FLAGS: &[&str] = &["follow_on_missing", "opinion_open", "signature_voided", "signoff_voided"];
 
 /// What a document hangs on: a visit on its work order (or request), a work
 /// order and a request on their customer, and so on.
@@ -87,6 +91,8 @@ pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
             rows.extend(request.map(|id| DocRef::new(Kind::Request, id)));
         }
         Entity::WorkOrder(w) => {
+            // What it goes on from lacks a follow-on no more.
+            rows.extend(w.follow_on_of.map(|id| DocRef::new(Kind::WorkOrder, id)));
             rows.extend(world.children(Kind::Visit, doc.id).into_iter().map(|id| DocRef::new(Kind::Visit, id)));
             if let Some(request) = w.request {
                 rows.insert(DocRef::new(Kind::Request, request));
@@ -354,6 +360,14 @@ fn of_order(
     if visits.iter().any(|(id, v)| !v.customer_comment.trim().is_empty() && !w.opinions.contains_key(id)) {
         flags.push("opinion_open".into());
     }
+    let incomplete =
+        |v: &Visit| v.outcome == Some(Outcome::Incomplete) && (v.work_order.is_none() || v.round == w.round);
+    if matches!(at, Stage::Incomplete | Stage::CustomerTold)
+        && visits.iter().any(|(_, v)| incomplete(v))
+        && !followed(id, w, world)
+    {
+        flags.push("follow_on_missing".into());
+    }
     // Those on the job now come first: lists show them.
     let mut people = w.current_technicians();
     people.extend(w.ever_assigned().into_iter().filter(|s| !w.current_technicians().contains(s)));
@@ -456,6 +470,16 @@ fn of_complaint(c: &Complaint, world: &dyn World, words: &mut Words, row: Summar
         people: c.staff.iter().copied().collect(),
         ..row
     }
+}
+
+/// Whether somebody goes on with a job left incomplete: production with the machine, or another work order.
+fn followed(id: WorkOrderId, w: &WorkOrder, world: &dyn World) -> bool {
+    let orders = w.customer.map(|c| world.children(Kind::WorkOrder, c.into())).unwrap_or_default();
+    let mut others = orders.into_iter().filter_map(|o| world.get::<WorkOrder>(o));
+    let machine = &w.returned_machine;
+    machine.contains_key(&ReturnStep::SentBack)
+        || machine.contains_key(&ReturnStep::Replaced)
+        || others.any(|o| o.follow_on_of == Some(id) && o.cancelled.is_none())
 }
 
 /// Whether a customer's opinion waits to be analysed.

@@ -794,6 +794,11 @@ fn the_store_is_a_world() {
             let parent = Some(order.id);
             put_row(tx, &Summary { parent, ..row(DocRef::new(Kind::Visit, id), "v") }, &Entity::Visit(visit.clone()))?;
             put_row(tx, &row(order, "w"), &Entity::new(Kind::WorkOrder))?;
+            for (n, status) in [(1, "active"), (2, "left")] {
+                let who = DocRef::new(Kind::Staff, staff(n));
+                let coded = Summary { number: "G7".into(), status: status.into(), ..row(who, "某人") };
+                put_row(tx, &coded, &Entity::new(Kind::Staff))?;
+            }
             // Inside the transaction it sees what was written.
             let world = View::new(tx);
             assert_eq!(world.visits(order.id.into()), [(id, visit.clone())]);
@@ -804,6 +809,8 @@ fn the_store_is_a_world() {
     assert_eq!(world.get::<Visit>(id), Some(visit));
     assert_eq!(world.get::<Request>(id), None, "of another kind");
     assert_eq!(world.entity(order_ref(2)), None);
+    assert_eq!((world.coded("G7"), world.coded("G8")), (vec![staff(1)], vec![]), "who left has no work number");
+    assert_eq!(world.complaints(T0, T0), None, "a phone does not hold all of them");
     assert_eq!(world.settings(), Settings::default());
     assert!(world.children(Kind::Request, order.id).is_empty());
     world.finish().unwrap();

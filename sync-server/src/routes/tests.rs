@@ -913,6 +913,29 @@ async fn a_sync_message_is_answered_in_kind() {
 }
 
 #[tokio::test]
+async fn large_answers_are_compressed_and_small_ones_are_not() {
+    let w = World::new().await;
+    let (_, _, token) = w.phone(1).await;
+    for n in 0..30 {
+        w.staff(w.tenant, &format!("员工 {n}"), &[Role::Technician]).await;
+    }
+    let headers =
+        [("authorization", token.as_str()), ("content-type", "application/cbor"), ("accept-encoding", "gzip")];
+    let ask = async |cursor: Option<onsite_core::sync::protocol::Cursor>| {
+        let request = SyncRequest { v: 1, clock: w.env.now(), cursor, ..Default::default() };
+        w.call("POST", "/v1/sync", &headers, minicbor_serde::to_vec(&request).unwrap()).await.good(200)
+    };
+    let packed = ask(None).await;
+    assert_eq!(packed.header("content-encoding"), "gzip");
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut plain).unwrap();
+    let answer: onsite_core::sync::protocol::SyncAnswer = minicbor_serde::from_slice(&plain).unwrap();
+    assert!(answer.docs.len() > 30 && packed.body.len() < plain.len());
+    let quiet = ask(Some(answer.cursor)).await;
+    assert_eq!((quiet.header("content-encoding"), quiet.body.len() < 200), ("", true));
+}
+
+#[tokio::test]
 async fn a_backup_is_whole_and_a_restore_starts_a_new_epoch() {
     let w = World::new().await;
     let (_, _, token) = w.phone(1).await;

@@ -590,6 +590,50 @@ fn the_gate_refuses_forgery_and_erasure() {
     assert_eq!(may_write(doc, Some(&before), &signed, &holder(Role::Clerk), &w).unwrap_err().code, "not_your_role");
     let finance = author(person(77), &[Role::Finance]);
     assert_eq!(may_write(doc, Some(&before), &signed, &finance, &w).unwrap_err().code, "forged_author");
+    let mut analysed = WorkOrder::unwrap(before.clone()).unwrap();
+    let mark = Mark { at: NOW, by: holder(Role::Clerk).staff };
+    analysed.opinions.insert(visit(), Atomic(Analysis { mark, text: "x".into() }));
+    let analysed = analysed.wrap();
+    assert_eq!(may_write(doc, Some(&before), &analysed, &holder(Role::Clerk), &w), Ok(()));
+    assert_eq!(may_write(doc, Some(&before), &analysed, &finance, &w).unwrap_err().field, "opinions");
+    assert_eq!(may_write(doc, Some(&analysed), &before, &holder(Role::Clerk), &w).unwrap_err().code, "append_only");
+}
+
+#[test]
+fn what_was_left_incomplete_asks_for_its_follow_on() {
+    let mut w = company();
+    let flags = |w: &MemoryWorld| {
+        let doc = DocRef::new(Kind::WorkOrder, order());
+        let row = summary::summary(doc, &w.entity(doc).unwrap(), w, NOW.best());
+        (row.status, row.flags)
+    };
+    w.run(&Command::OpenVisit { work_order: order() }, &tech(0), NOW).unwrap();
+    let incomplete = Command::SetOutcome {
+        visit: visit(),
+        outcome: Outcome::Incomplete,
+        incomplete_reason: Some(IncompleteReason::ReturnForRepair),
+        remarks: String::new(),
+    };
+    w.run(&incomplete, &tech(0), NOW).unwrap();
+    w.run(&Command::RefuseSignature { visit: visit(), reason: "不在".into() }, &tech(0), NOW).unwrap();
+    assert_eq!(flags(&w), ("incomplete".into(), vec!["follow_on_missing".to_owned()]));
+    let next = WorkOrderId(uuid(0x301));
+    let open = Command::OpenWorkOrder {
+        id: next,
+        customer: customer(),
+        equipment: None,
+        work_type: WorkType::Repair,
+        request: None,
+        follow_on_of: Some(order()),
+        service_description: "返修后安装".into(),
+        arrival_deadline: None,
+    };
+    w.run(&open, &holder(Role::Clerk), NOW).unwrap();
+    assert!(flags(&w).1.is_empty());
+    let doc = DocRef::new(Kind::WorkOrder, next);
+    assert!(summary::touches(doc, &w.entity(doc).unwrap(), &w).contains(&DocRef::new(Kind::WorkOrder, order())));
+    w.run(&Command::CancelWorkOrder { id: next, reason: "重复".into() }, &holder(Role::Clerk), NOW).unwrap();
+    assert_eq!(flags(&w).1, ["follow_on_missing"]);
 }
 
 #[test]
