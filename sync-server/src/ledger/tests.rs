@@ -1106,3 +1106,91 @@ async fn a_decision_on_a_quarter_is_kept_with_the_companys_evidence() {
         (vec!["complaint".into()], appraisal::Verdict::NotMet, false)
     );
 }
+
+/// A whole phone, its session driven by hand: answers the codes of messages that were refused whole.
+fn drive<'a>(
+    town: &'a Town,
+    who: &'a Session,
+    engine: &'a mut onsite_core::Engine,
+) -> impl Future<Output = Vec<String>> + 'a {
+    use onsite_core::sync::session::{Effect, Event, Failure, Session as Talk, SessionOptions};
+    async move {
+        let mut talk = Talk::new(SessionOptions::default());
+        let (mut event, mut refused) = (Event::Start, Vec::new());
+        loop {
+            let effects = talk.handle(engine.as_mut(), town.env.now(), event).unwrap();
+            let Some(Effect::Send(body)) = effects.into_iter().next() else { return refused };
+            event = match town.ledger.sync(who, minicbor_serde::from_slice(&body).unwrap()).await {
+                Ok(answer) => Event::Answer(minicbor_serde::to_vec(&answer).unwrap()),
+                Err(e) => {
+                    refused.push(e.code().to_owned());
+                    Event::Failed(Failure { code: e.code().to_owned(), status: e.status(), retry_after: None })
+                }
+            };
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_phone_over_its_quota_keeps_what_is_refused_and_sends_the_rest() {
+    use onsite_core::Engine;
+    use onsite_core::store::blobs::MemoryBlobs;
+    let mut s = Story::new(45).await;
+    let who = s.first.session.clone();
+    let (other, item) = (s.town.id::<WorkOrderId>(), s.town.id());
+    let customer = s.customer;
+    s.office.write::<Staff>(who.staff, |p| p.roles = [Role::Technician].into_iter().collect());
+    s.office.write::<WorkOrder>(other, |w| {
+        w.customer = Some(customer);
+        w.work_type = Some(WorkType::Repair);
+        w.round = 1;
+        assign(w, item, who.staff);
+    });
+    s.office.sync(&s.town).await;
+    let conn = rusqlite::Connection::open_in_memory().unwrap();
+    let mut engine = Engine::open(conn, Box::new(s.town.env.clone()), Box::new(MemoryBlobs::new())).unwrap();
+    engine.begin_enrolment().unwrap();
+    let enrolled = EnrolAnswer {
+        tenant: who.tenant,
+        company: "浆模设备公司".into(),
+        device: who.device,
+        device_code: "A1".into(),
+        staff: who.staff,
+        roles: [Role::Technician].into(),
+    };
+    engine.finish_enrolment("https://onsite.example", &enrolled).unwrap();
+    assert!(drive(&s.town, &who, &mut engine).await.is_empty());
+    // Documents that the server will not take: larger than a document may be.
+    let visits = [s.order, other].map(|order| {
+        engine.execute(&Command::OpenVisit { work_order: order }).unwrap();
+        VisitId::of_dispatch(order, 1)
+    });
+    let note = |engine: &mut Engine, visit, text: String| {
+        let id = ItemId(engine.new_id());
+        engine.execute(&Command::AddNote { visit, id, text }).unwrap();
+    };
+    for visit in visits {
+        (0..17).for_each(|n| note(&mut engine, visit, format!("{n}{}", "长".repeat(19_990))));
+    }
+    assert!(drive(&s.town, &who, &mut engine).await.is_empty());
+    s.town.ledger = s.town.ledger.clone().with_aside_quota(1);
+    for visit in visits {
+        note(&mut engine, visit, "多".repeat(20_000));
+    }
+    let idea = SuggestionId(engine.new_id());
+    engine
+        .execute(&Command::Suggest { id: idea, title: "改进".into(), text: "模具".into(), work_order: None })
+        .unwrap();
+    let refused = drive(&s.town, &who, &mut engine).await;
+    assert!(!refused.is_empty() && refused.iter().all(|code| code == "set_aside_quota"), "{refused:?}");
+    assert_eq!(s.town.ledger.aside(s.town.tenant, 9).await.unwrap().len(), 1);
+    assert_eq!(s.town.heads(idea).await.len(), 1, "the other document went through");
+    let status = engine.status().unwrap();
+    assert_eq!((status.unsent_changes, status.refused, status.safe_to_hand_in), (1, 1, false), "nothing is lost");
+    // Once there is room it is set aside like the other.
+    s.town.ledger = s.town.ledger.clone().with_aside_quota(2);
+    assert!(drive(&s.town, &who, &mut engine).await.is_empty());
+    let status = engine.status().unwrap();
+    assert_eq!((status.unsent_changes, status.refused), (0, 2));
+    s.town.log_is_whole().await;
+}
