@@ -5,6 +5,7 @@ use super::push::seal;
 use super::{Ledger, Session};
 use crate::error::{Error, Result};
 use crate::storage::{Bodies, Place, Query, ScopeRow, Tenant, Want, range};
+use onsite_core::document::Doc;
 use onsite_core::domain::stage::Stage;
 use onsite_core::domain::{DocId, Entity, Kind, Millis, SETTINGS, VisitId};
 use onsite_core::sync::protocol::{
@@ -21,6 +22,10 @@ const NEAR_JOBS: usize = 50;
 const NEAR: usize = 200;
 /// A job overdue for longer is not near any more.
 const NEAR_SINCE: i64 = 30 * Millis::DAY;
+/// The same, where whole documents are sent besides: what does not fit any more is read again.
+const READ_WHOLE: usize = 50;
+/// Most changes that go after a snapshot when a document goes whole.
+const TAIL: usize = 3;
 
 /// A cursor: `v1.epoch.number`; between the pages of one scan `v1.epoch.number.document.base`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -189,7 +194,7 @@ impl Ledger {
                 })
                 .collect();
             let mut bodies: HashMap<DocId, Bodies> =
-                self.storage().bodies(tenant.id, &wants).await?.into_iter().map(|b| (b.row.doc, b)).collect();
+                self.bodies(tenant, &wants).await?.into_iter().map(|b| (b.row.doc, b)).collect();
             for row in part {
                 done += 1;
                 if row.left {
@@ -255,6 +260,48 @@ impl Ledger {
             }
         }
         Ok(near)
+    }
+
+    /// The bytes of documents, whole ones with a short tail at most: a phone loads a snapshot
+    /// several times faster than its changes, and it is shorter. Made once, it is kept.
+    async fn bodies(&self, tenant: &Tenant, wants: &[Want]) -> Result<Vec<Bodies>> {
+        let whole: BTreeSet<DocId> = wants.iter().filter(|w| w.after.is_none()).map(|w| w.doc).collect();
+        let found = self.storage().bodies(tenant.id, wants).await?;
+        let long = move |b: &Bodies| {
+            let most = if b.snapshot.is_some() { TAIL } else { 1 };
+            whole.contains(&b.row.doc) && b.changes.len() > most
+        };
+        if !found.iter().any(&long) {
+            return Ok(found);
+        }
+        let condense = move || -> (Vec<Bodies>, Vec<(DocId, u64, Vec<u8>)>) {
+            let (mut out, mut fresh) = (Vec::new(), Vec::new());
+            for mut bodies in found {
+                if long(&bodies) {
+                    let changes = bodies.changes.iter().map(|(_, _, body)| body);
+                    // One that does not load goes as it is: the phone says what is wrong with it.
+                    if let Ok(doc) = Doc::load(bodies.row.kind, bodies.snapshot.as_deref(), changes)
+                        && doc.heads() == bodies.row.heads
+                    {
+                        let snapshot = doc.save();
+                        fresh.push((bodies.row.doc, bodies.row.ver, snapshot.clone()));
+                        (bodies.snapshot, bodies.changes) = (Some(snapshot), Vec::new());
+                    }
+                }
+                out.push(bodies);
+            }
+            (out, fresh)
+        };
+        // Some milliseconds of work: not on a thread that answers others, where there is one besides.
+        let (out, fresh) = match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                let done = runtime.spawn_blocking(condense).await;
+                done.map_err(|e| Error::Internal(format!("making snapshots: {e}")))?
+            }
+            Err(_) => condense(),
+        };
+        self.storage().put_snapshots(tenant.id, fresh).await?;
+        Ok(out)
     }
 
     /// One step of comparing everything.
@@ -335,16 +382,18 @@ impl Ledger {
         budget: &mut Budget,
         answer: &mut SyncAnswer,
     ) -> Result<()> {
-        for (i, want) in wants.iter().enumerate() {
-            if budget.spent {
-                answer.more = true;
-                answer.remaining += (wants.len() - i) as u64;
-                return Ok(());
-            }
-            for bodies in self.storage().bodies(tenant.id, std::slice::from_ref(want)).await? {
+        let mut done = 0;
+        for part in wants.chunks(READ_WHOLE) {
+            for bodies in self.bodies(tenant, part).await? {
+                if budget.spent {
+                    answer.more = true;
+                    answer.remaining += (wants.len() - done) as u64;
+                    return Ok(());
+                }
                 let delivery = delivery(tenant, bodies, |_, _| true);
                 budget.take(&delivery);
                 answer.docs.push(delivery);
+                done += 1;
             }
         }
         Ok(())

@@ -326,6 +326,33 @@ async fn a_technician_gets_what_was_assigned_and_what_hangs_on_it() {
 }
 
 #[tokio::test]
+async fn a_whole_document_goes_as_one_snapshot_that_is_kept() {
+    let mut s = Story::new(31).await;
+    s.office.write::<WorkOrder>(s.order, |w| w.dispatch.expected_stay_minutes = Some(60));
+    s.office.settle(&s.town).await;
+    let tail = |loaded: Vec<crate::storage::Loaded>| loaded.iter().map(|l| l.tail.len()).sum::<usize>();
+    let order = s.order();
+    let tenant = s.first.session.tenant;
+    assert!(tail(s.town.ledger.storage().load(tenant, &[order]).await.unwrap()) > 1);
+    let answers = s.first.sync(&s.town).await;
+    let sent = answers.iter().flat_map(|a| &a.docs).find(|d| d.doc == order).unwrap();
+    assert!(!sent.snapshot.is_empty() && sent.changes.is_empty());
+    assert_eq!(s.first.docs[&order].heads(), s.town.heads(order).await);
+    assert_eq!(tail(s.town.ledger.storage().load(tenant, &[order]).await.unwrap()), 0);
+
+    // What comes after it goes as changes, and the log still has all of them.
+    let before = s.town.ledger.storage().history(tenant, order).await.unwrap().len();
+    s.office.write::<WorkOrder>(s.order, |w| w.dispatch.expected_stay_minutes = Some(90));
+    s.office.sync(&s.town).await;
+    let answers = s.first.sync(&s.town).await;
+    let sent = answers.iter().flat_map(|a| &a.docs).find(|d| d.doc == order).unwrap();
+    assert!(sent.snapshot.is_empty() && sent.changes.len() == 1);
+    assert_eq!(s.town.ledger.storage().history(tenant, order).await.unwrap().len(), before + 1);
+    s.first.settle(&s.town).await;
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
 async fn final_numbers_come_with_the_commit_and_are_unique() {
     let mut s = Story::new(2).await;
     let order: WorkOrder = s.town.read(s.order).await;

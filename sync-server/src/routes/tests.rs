@@ -728,7 +728,10 @@ async fn every_answer_has_its_headers_and_errors_one_form() {
     let w = World::new().await;
     let missing = w.call("GET", "/nothing", &[], "").await;
     missing.problem(404, "not_found");
-    w.call("DELETE", "/v1/sync", &[], "").await.problem(405, "method_not_allowed");
+    let phone = w.call("DELETE", "/v1/sync", &[], "").await;
+    phone.problem(405, "method_not_allowed");
+    assert_eq!(phone.header("x-content-type-options"), "nosniff");
+    assert!(!phone.headers.contains_key("content-security-policy"));
     w.call("GET", "/api/work-orders", &[], "").await.problem(401, "unauthorized");
     w.office("wang", &[Role::Clerk]).await;
     let cookie = w.cookie("wang").await;

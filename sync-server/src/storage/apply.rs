@@ -205,6 +205,19 @@ pub(super) fn audit(rows: &mut dyn Rows, entries: &[Audit]) -> Result<()> {
     Ok(())
 }
 
+/// Keeps what is newer than the snapshot there is. The changes it covers stay: they are the truth.
+pub(super) fn put_snapshots(rows: &mut dyn Rows, snapshots: &[(DocId, u64, Vec<u8>)]) -> Result<()> {
+    for (doc, upto, body) in snapshots {
+        if let Some(row) = rows.doc(*doc)?
+            && (row.snapshot_upto + 1..=row.ver).contains(upto)
+        {
+            rows.put_snapshot(*doc, body)?;
+            rows.put_doc(&DocRow { snapshot_upto: *upto, ..row })?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn mark_seen(rows: &mut dyn Rows, doc: DocId, mark: &ReadMark) -> Result<Committed> {
     let head = rows.head()?.ok_or_else(|| Error::NotFound("company".into()))?;
     rows.doc(doc)?.ok_or_else(|| Error::NotFound(format!("document {doc}")))?;

@@ -210,6 +210,18 @@ async fn conform(s: &dyn Storage) {
     assert_eq!(bodies.iter().map(|b| b.changes.len()).collect::<Vec<_>>(), [2, 1]);
     assert!(s.list(T, &found("小明")).await.unwrap().is_empty());
 
+    // A snapshot made later: only one that is newer than the one there, and not of the future.
+    let ver = bodies[1].row.ver;
+    for (upto, tail) in [(bodies[1].row.snapshot_upto, 1), (ver + 1, 1), (ver, 0)] {
+        s.put_snapshots(T, vec![(doc(2), upto, vec![8; 8]), (doc(78), upto, vec![])]).await.unwrap();
+        let loaded = s.load(T, &[doc(2)]).await.unwrap().pop().unwrap();
+        assert_eq!(
+            (loaded.tail.len(), loaded.snapshot),
+            (tail, Some(vec![9 - u8::from(tail == 0); 9 - usize::from(tail == 0)]))
+        );
+    }
+    assert_eq!(s.history(T, doc(2)).await.unwrap().len(), 3);
+
     // A read mark takes a number, twice on the same document as well.
     let mark = ReadMark { heads: vec![hash(6)], at: NOW, by: staff(1), ver: 0 };
     s.mark_seen(T, doc(2), mark.clone()).await.unwrap();

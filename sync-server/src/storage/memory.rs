@@ -404,6 +404,10 @@ impl Storage for MemoryStorage {
         self.read(tenant, |c| Ok(c.changes(doc, 0).cloned().collect()))
     }
 
+    async fn put_snapshots(&self, tenant: TenantId, snapshots: Vec<(DocId, u64, Vec<u8>)>) -> Result<()> {
+        self.write(tenant, |c| apply::put_snapshots(&mut Tx(c), &snapshots))
+    }
+
     async fn mark_seen(&self, tenant: TenantId, doc: DocId, mark: ReadMark) -> Result<Committed> {
         self.write(tenant, |c| apply::mark_seen(&mut Tx(c), doc, &mark))
     }

@@ -533,6 +533,11 @@ pub trait Storage: Send + Sync + 'static {
     async fn scan(&self, tenant: TenantId, staff: StaffId, place: Place, limit: usize) -> Result<Scan>;
     /// Bytes of documents, those that exist, in the order asked.
     async fn bodies(&self, tenant: TenantId, wants: &[Want]) -> Result<Vec<Bodies>>;
+    /// Keeps snapshots of documents as they were at these log numbers, unless newer ones are there:
+    /// a cache, so that one that is not kept costs time only.
+    async fn put_snapshots(&self, _tenant: TenantId, _snapshots: Vec<(DocId, u64, Vec<u8>)>) -> Result<()> {
+        Ok(())
+    }
     /// Everything in a person's scope (with [`EVERYBODY`]'s) whose [`range`] is one of these, with
     /// its accepted heads, by document.
     async fn held_in(&self, tenant: TenantId, staff: StaffId, ranges: &BTreeSet<u8>) -> Result<Vec<Held>>;

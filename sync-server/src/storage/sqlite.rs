@@ -1151,6 +1151,10 @@ impl Storage for SqliteStorage {
         self.read(tenant, move |conn| changes(conn, tenant, doc, 0, log_row)).await
     }
 
+    async fn put_snapshots(&self, tenant: TenantId, snapshots: Vec<(DocId, u64, Vec<u8>)>) -> Result<()> {
+        self.write(tenant, move |tx| apply::put_snapshots(tx, &snapshots)).await
+    }
+
     async fn mark_seen(&self, tenant: TenantId, doc: DocId, mark: ReadMark) -> Result<Committed> {
         self.write(tenant, move |tx| apply::mark_seen(tx, doc, &mark)).await
     }
