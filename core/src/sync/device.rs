@@ -2,15 +2,16 @@
 
 use super::protocol::{EnrolAnswer, TokenRequest};
 use crate::document::{Actor, Doc, reissue};
-use crate::domain::summary::{summary, touches};
-use crate::domain::{Author, ChangeHash, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp};
+use crate::domain::summary::{parent, summary, touches};
+use crate::domain::{Author, ChangeHash, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp, World};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::store::outbox::{Lane, Refusal};
 use crate::store::{Blobs, Store, View, chunks, meta, outbox, views};
 use ed25519_dalek::{Signer as _, SigningKey};
 use rusqlite::{Connection, Transaction};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What a device signs for a token begins with this.
 const TOKEN_DOMAIN: &[u8] = b"onsite-token-v1";
@@ -266,33 +267,19 @@ impl Written {
     }
 
     /// Writes the rows, and those of what reads them; answers every document whose row may be another.
+    /// Each row is written once, however many of the documents it reads are among these.
     pub(crate) fn finish(self, tx: &Transaction<'_>, now: Millis) -> Result<Vec<DocRef>> {
-        let put = |doc: DocRef, entity: &Entity| -> Result<()> {
-            let view = View::new(tx);
-            let row = summary(doc, entity, &view, now);
-            view.finish()?;
-            views::put(tx, &row, entity)
-        };
-        // In the order of kinds: what others refer to comes first.
-        for (doc, entity) in &self.docs {
-            put(*doc, entity)?;
-        }
+        let world = Overlay::new(tx, &self.docs);
         let mut touched = BTreeSet::new();
         for (doc, entity) in &self.docs {
-            let view = View::new(tx);
-            touched.extend(touches(*doc, entity, &view));
-            view.finish()?;
+            touched.extend(touches(*doc, entity, &world));
         }
-        for doc in &touched {
-            match self.docs.get(doc) {
-                Some(entity) => put(*doc, entity)?,
-                None => {
-                    if let Some(entity) = views::entity(tx, doc.id)? {
-                        put(*doc, &entity)?;
-                    }
-                }
-            }
+        let rows: BTreeSet<DocRef> = self.docs.keys().chain(&touched).copied().collect();
+        for doc in rows {
+            let Some(entity) = world.entity(doc) else { continue };
+            views::put(tx, &summary(doc, &entity, &world, now), &entity)?;
         }
+        world.finish()?;
         if self.clashed != self.clashed_before {
             let json = serde_json::to_string(&self.clashed).unwrap_or_default();
             meta::set_app_value(tx, CLASHED, Some(&json))?;
@@ -300,6 +287,56 @@ impl Written {
         touched.extend(self.docs.into_keys());
         touched.extend(self.gone);
         Ok(touched.into_iter().collect())
+    }
+}
+
+/// The world as a transaction leaves it: what it is about to write lies over
+/// what is stored, and what was read once is not read again.
+struct Overlay<'a> {
+    stored: View<'a>,
+    docs: &'a BTreeMap<DocRef, Entity>,
+    under: HashMap<(Kind, DocId), Vec<DocRef>>,
+    read: RefCell<HashMap<DocRef, Option<Entity>>>,
+    children: RefCell<HashMap<(Kind, DocId), Vec<DocId>>>,
+}
+
+impl<'a> Overlay<'a> {
+    fn new(conn: &'a Connection, docs: &'a BTreeMap<DocRef, Entity>) -> Self {
+        let mut under: HashMap<(Kind, DocId), Vec<DocRef>> = HashMap::new();
+        for (doc, entity) in docs {
+            if let Some(parent) = parent(entity) {
+                under.entry((doc.kind, parent)).or_default().push(*doc);
+            }
+        }
+        Self { stored: View::new(conn), docs, under, read: RefCell::default(), children: RefCell::default() }
+    }
+
+    fn finish(self) -> Result<()> {
+        self.stored.finish()
+    }
+}
+
+impl World for Overlay<'_> {
+    fn entity(&self, doc: DocRef) -> Option<Entity> {
+        if let Some(entity) = self.docs.get(&doc) {
+            return Some(entity.clone());
+        }
+        self.read.borrow_mut().entry(doc).or_insert_with(|| self.stored.entity(doc)).clone()
+    }
+
+    fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
+        let find = || {
+            let stored = self.stored.children(kind, of).into_iter();
+            let others = stored.filter(|id| !self.docs.contains_key(&DocRef { kind, id: *id }));
+            let new = self.under.get(&(kind, of)).into_iter().flatten().map(|doc| doc.id);
+            others.chain(new).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        self.children.borrow_mut().entry((kind, of)).or_insert_with(find).clone()
+    }
+
+    fn coded(&self, code: &str) -> Vec<StaffId> {
+        // Asked by commands, before anything is written.
+        self.stored.coded(code)
     }
 }
 
