@@ -910,6 +910,6 @@ fn sound(conn: &Connection, id: DocRef, delivery: &Delivery) -> Result<(Doc, Ent
     if delivery.sealed.heads.is_empty() || delivery.sealed.heads.iter().any(|h| !doc.has(*h)) {
         return Err(Error::BadChange { code: "bad_heads", detail: "the sealed heads are not in the document".into() });
     }
-    let entity = if news && !changes.is_empty() { doc.prove()?.reading.entity } else { doc.entity()? };
+    let entity = if news && !changes.is_empty() { doc.prove()?.entity } else { doc.entity()? };
     Ok((doc, entity, changes, news))
 }
