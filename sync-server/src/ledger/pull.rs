@@ -274,8 +274,8 @@ impl Ledger {
         if !found.iter().any(&long) {
             return Ok(found);
         }
-        let condense = move || -> (Vec<Bodies>, Vec<(DocId, u64, Vec<u8>)>) {
-            let (mut out, mut fresh) = (Vec::new(), Vec::new());
+        let condense = move || {
+            let (mut out, mut fresh) = (Vec::<Bodies>::new(), Vec::<(DocId, u64, Vec<u8>)>::new());
             for mut bodies in found {
                 if long(&bodies) {
                     let changes = bodies.changes.iter().map(|(_, _, body)| body);
@@ -300,7 +300,9 @@ impl Ledger {
             }
             Err(_) => condense(),
         };
-        self.storage().put_snapshots(tenant.id, fresh).await?;
+        if !fresh.is_empty() {
+            self.storage().put_snapshots(tenant.id, fresh).await?;
+        }
         Ok(out)
     }
 
