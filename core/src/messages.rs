@@ -4,7 +4,11 @@
 //! their `word()`), `stage.<stage>`, `form.…` for the labels of the paper
 //! forms, `reject.<code>` for refusals, `cli.…` for the terminal client.
 
-use crate::domain::{self, Rejection, stage::Stage};
+mod words;
+
+pub use words::{Words, path};
+
+use crate::domain::{self, Millis, Rejection, Stamp, Zone, stage::Stage};
 use std::{collections::HashMap, fmt, str::FromStr, sync::OnceLock};
 
 /// A language of screens and forms.
@@ -170,6 +174,21 @@ pub fn label(lang: Language, word: impl Labelled) -> &'static str {
     find(lang, &word.key()).unwrap_or("?")
 }
 
+/// A moment on the company's clock, `2026-11-24 14:05`, with its doubt
+/// (`± 2 分`) where it is half a minute or more; says so where the device's
+/// clock was never compared. `offset_minutes` is minutes east of UTC.
+pub fn stamp(lang: Language, at: &Stamp, offset_minutes: i32) -> String {
+    let clock = Zone { minutes: offset_minutes }.format(at.best());
+    match at.doubt {
+        Some(ms) if ms >= Millis::MINUTE / 2 => {
+            let minutes = (ms.saturating_add(Millis::MINUTE - 1) / Millis::MINUTE).to_string();
+            format!("{clock} {}", tf(lang, "form.doubt_minutes", &[("minutes", &minutes)]))
+        }
+        Some(_) => clock,
+        None => format!("{clock} ({})", t(lang, "form.unchecked")),
+    }
+}
+
 /// A field's name for people: `field.<field>`, the field itself where there is none.
 pub fn field(lang: Language, name: &str) -> &str {
     find(lang, &format!("field.{name}")).unwrap_or(name)
@@ -230,26 +249,9 @@ mod tests {
 
     #[test]
     fn every_word_and_stage_has_a_name_in_both_languages() {
-        let stages = [
-            Stage::Reported,
-            Stage::Withdrawn,
-            Stage::Planning,
-            Stage::AwaitingSignoffs,
-            Stage::Dispatched,
-            Stage::Acknowledged,
-            Stage::Travelling,
-            Stage::OnSite,
-            Stage::AwaitingCustomer,
-            Stage::Completed,
-            Stage::Incomplete,
-            Stage::CustomerTold,
-            Stage::Closed,
-            Stage::Archived,
-            Stage::Cancelled,
-        ];
         let keys = all_words()
             .into_iter()
-            .chain(stages.iter().map(Labelled::key))
+            .chain(Stage::ALL.iter().map(Labelled::key))
             .chain(domain::Kind::ALL.iter().map(Labelled::key));
         for key in keys {
             for lang in Language::ALL {

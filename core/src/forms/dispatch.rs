@@ -3,7 +3,7 @@
 use super::{Names, shown};
 use crate::domain::forms_content::dispatch_content;
 use crate::domain::{Date, Fen, Settings, SignoffRole, Stamp, Visit, VisitId, WorkOrder, WorkType};
-use crate::messages::{Language, label, t, tf};
+use crate::messages::{self, Language, label, t, tf};
 use askama::Template;
 
 /// What form 1 shows.
@@ -171,10 +171,10 @@ struct DispatchPage<'a> {
 
 impl DispatchPage<'_> {
     fn t(&self, key: &str) -> &'static str {
-        crate::messages::find(self.lang, &format!("form.dispatch.{key}")).unwrap_or("")
+        messages::find(self.lang, &format!("form.dispatch.{key}")).unwrap_or("")
     }
     fn g(&self, key: &str) -> &'static str {
-        crate::messages::find(self.lang, &format!("form.{key}")).unwrap_or("")
+        messages::find(self.lang, &format!("form.{key}")).unwrap_or("")
     }
     fn qr(&self) -> &str {
         if self.d.number.is_empty() { "" } else { &self.qr }
@@ -245,7 +245,7 @@ impl DispatchPage<'_> {
         self.d.signoffs.iter().find(|s| s.role.word() == role && s.at.is_some())
     }
     fn at(&self, at: &Option<Stamp>) -> String {
-        at.as_ref().map(|s| shown::stamp(self.lang, s, self.d.utc_offset_minutes)).unwrap_or_default()
+        at.as_ref().map(|s| messages::stamp(self.lang, s, self.d.utc_offset_minutes)).unwrap_or_default()
     }
     fn dash(&self, n: &i64) -> String {
         if *n == 0 { String::new() } else { n.to_string() }

@@ -1,37 +1,8 @@
 //! How values look on paper.
 
-use crate::domain::{Date, Millis, Stamp};
+use crate::domain::Date;
 use crate::messages::{Language, t, tf};
-use jiff::{Timestamp, tz::Offset};
 use std::fmt::Write;
-
-/// A moment on the company's clock, `2026-11-24 14:05`, with its doubt
-/// (`± 2 分`) where it is half a minute or more; says so where the device's
-/// clock was never compared. `offset_minutes` is minutes east of UTC.
-pub fn stamp(lang: Language, at: &Stamp, offset_minutes: i32) -> String {
-    let mut text = clock(at.best(), offset_minutes);
-    match at.doubt {
-        Some(ms) if ms >= Millis::MINUTE / 2 => {
-            let minutes = (ms.saturating_add(Millis::MINUTE - 1) / Millis::MINUTE).to_string();
-            let _ = write!(text, " {}", tf(lang, "form.doubt_minutes", &[("minutes", &minutes)]));
-        }
-        Some(_) => {}
-        None => {
-            let _ = write!(text, " ({})", t(lang, "form.unchecked"));
-        }
-    }
-    text
-}
-
-/// `2026-11-24 14:05` on a clock so many minutes east of UTC; the bare number
-/// for a time outside the calendar.
-pub(super) fn clock(at: Millis, offset_minutes: i32) -> String {
-    let offset = Offset::from_seconds(offset_minutes.saturating_mul(60)).unwrap_or(Offset::UTC);
-    match Timestamp::from_millisecond(at.0) {
-        Ok(ts) => offset.to_datetime(ts).strftime("%Y-%m-%d %H:%M").to_string(),
-        Err(_) => at.0.to_string(),
-    }
-}
 
 /// `2026 年 11 月 24 日`, or the blank line of the paper form.
 pub(super) fn date(lang: Language, date: Option<Date>) -> String {

@@ -6,7 +6,7 @@ use crate::domain::{
     CheckResult, Customer, Dissatisfaction, Entitlement, EventKind, Fen, IncompleteReason, Outcome, PayMethod, Request,
     Satisfaction, Settings, Stamp, Visit, VisitId, WorkOrder, WorkType, entitlement,
 };
-use crate::messages::{Language, label, tf};
+use crate::messages::{self, Language, label, tf};
 use askama::Template;
 
 /// What form 2 shows.
@@ -287,13 +287,13 @@ struct VisitPage<'a> {
 
 impl VisitPage<'_> {
     fn t(&self, key: &str) -> &'static str {
-        crate::messages::find(self.lang, &format!("form.visit.{key}")).unwrap_or("")
+        messages::find(self.lang, &format!("form.visit.{key}")).unwrap_or("")
     }
     fn g(&self, key: &str) -> &'static str {
-        crate::messages::find(self.lang, &format!("form.{key}")).unwrap_or("")
+        messages::find(self.lang, &format!("form.{key}")).unwrap_or("")
     }
     fn at(&self, at: &Stamp) -> String {
-        shown::stamp(self.lang, at, self.d.utc_offset_minutes)
+        messages::stamp(self.lang, at, self.d.utc_offset_minutes)
     }
     fn reported(&self) -> String {
         self.d.reported_at.as_ref().map(|s| self.at(s)).unwrap_or_default()
@@ -301,7 +301,7 @@ impl VisitPage<'_> {
     fn qr(&self) -> String {
         if self.d.record_number.is_empty() { String::new() } else { shown::qr_svg(&self.d.record_number) }
     }
-    fn boxes<T: crate::messages::Labelled + Copy + PartialEq>(
+    fn boxes<T: messages::Labelled + Copy + PartialEq>(
         &self,
         all: &[T],
         on: impl Fn(&T) -> bool,
@@ -318,7 +318,7 @@ impl VisitPage<'_> {
         tick(self.d.outcome == Some(Outcome::Incomplete))
     }
     fn outcome(&self, word: &str) -> &'static str {
-        crate::messages::find(self.lang, &format!("outcome.{word}")).unwrap_or("")
+        messages::find(self.lang, &format!("outcome.{word}")).unwrap_or("")
     }
     fn incomplete_reasons(&self) -> Vec<(&'static str, &'static str)> {
         let open = self.d.outcome == Some(Outcome::Incomplete);
