@@ -16,7 +16,15 @@ use std::{
 pub const DEFAULT_FILE: &str = "onsite.toml";
 
 /// Variables of other parts of the program that share the prefix.
-const NOT_CONFIGURATION: [&str; 4] = ["ONSITE_CONFIG", "ONSITE_DEVICE", "ONSITE_DEMO", "ONSITE_PASSWORD"];
+const NOT_CONFIGURATION: [&str; 7] = [
+    "ONSITE_BIN",
+    "ONSITE_CONFIG",
+    "ONSITE_DEMO",
+    "ONSITE_DEVICE",
+    "ONSITE_LANG",
+    "ONSITE_PASSPHRASE",
+    "ONSITE_PASSWORD",
+];
 
 /// The server's configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,246 +1,31 @@
 //! `onsite device`: a terminal client over a real device store. Every command
 //! but `enrol`, `sync` and `watch` works with no network.
-#![expect(clippy::print_stdout, reason = "a command answers on its standard output")]
+//!
+//! `args` is what may be said, `write` what is done to documents, `show` and
+//! `sheet` how it looks.
 
+mod args;
+mod sheet;
 mod show;
+mod write;
 
-use clap::{Args, Subcommand};
-use onsite_core::domain::stage::Stage;
+pub use args::DeviceArgs;
+
+use crate::term::{complain, say, strict};
+use args::{Do, Rescue};
 use onsite_core::domain::{
-    Channel, CheckResult, Command, Dissatisfaction, DocRef, Entity, EventKind, ExpenseCategory, Fen, IncompleteReason,
-    ItemId, Kind, Outcome, PayMethod, Request, RequestId, Satisfaction, StatementId, SuggestionId, Visit, VisitId,
-    WorkOrder, WorkOrderId,
+    Command, DocRef, Entity, EventKind, Fen, ItemId, Kind, SETTINGS, Settings, StaffId, VisitId, WorkOrderId,
 };
-use onsite_core::engine::{Client, Engine, Job};
+use onsite_core::engine::{Client, Engine};
 use onsite_core::env::SystemEnv;
 use onsite_core::error::{Error, Result};
-use onsite_core::forms;
 use onsite_core::messages::{self, Language, t, tf};
 use onsite_core::store::blobs::FolderBlobs;
 use onsite_core::sync::session::SyncReport;
-use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The technician's phone in a terminal.
-#[derive(Args, Debug)]
-pub struct DeviceArgs {
-    /// The device's folder.
-    #[arg(long, global = true, env = "ONSITE_DEVICE", default_value = "onsite-device")]
-    data: PathBuf,
-    /// Language: zh-CN or en.
-    #[arg(long, global = true, env = "ONSITE_LANG", default_value = "zh-CN")]
-    lang: Language,
-    /// Answers in JSON.
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    command: Do,
-}
-
-#[derive(Subcommand, Debug)]
-enum Do {
-    /// 绑定: enrols this device by a one-time code.
-    Enrol {
-        server: String,
-        code: String,
-        #[arg(long, default_value = "terminal")]
-        name: String,
-    },
-    /// 同步: sends what waits and fetches what is new.
-    Sync,
-    /// Stays in sync until interrupted, and says what changes.
-    Watch,
-    /// 今日工作
-    Today,
-    /// 列表: documents of a kind (work_order, customer, visit, request, suggestion, complaint …).
-    List {
-        #[arg(default_value = "work_order")]
-        kind: String,
-        #[arg(long)]
-        status: Option<String>,
-    },
-    /// 查看
-    Show { job: String },
-    /// 历史: who changed what, when.
-    History { job: String },
-    /// 搜索: finds single Chinese characters too.
-    Search {
-        #[arg(required = true)]
-        words: Vec<String>,
-    },
-    /// 接单
-    Acknowledge { job: String },
-    /// 出发
-    Travel { job: String },
-    /// 到达现场
-    Arrive { job: String },
-    /// 开始作业
-    Start { job: String },
-    /// 暂停
-    Pause { job: String },
-    /// 继续
-    Resume { job: String },
-    /// 作业结束
-    End { job: String },
-    /// 设备恢复运行
-    Restored { job: String },
-    /// 离开现场
-    Depart { job: String },
-    /// 货物检查: one line of the checklist (model, quantity, label, packaging).
-    Inspect {
-        job: String,
-        check: String,
-        result: CheckResult,
-        #[arg(default_value = "")]
-        note: String,
-    },
-    /// 记事
-    Note { job: String, text: String },
-    /// 与客户沟通
-    Contact { job: String, channel: Channel, with: String, summary: String },
-    /// 零部件: parts used; a required item by its name or part number.
-    Part {
-        job: String,
-        name: String,
-        #[arg(allow_negative_numbers = true)]
-        used: i64,
-        #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
-        taken_back: i64,
-        #[arg(long, default_value = "")]
-        part_no: String,
-        #[arg(long, default_value = "个")]
-        unit: String,
-    },
-    /// 照片
-    Photo {
-        job: String,
-        file: PathBuf,
-        #[arg(default_value = "")]
-        caption: String,
-        #[arg(long)]
-        check: Option<String>,
-    },
-    /// 填写: service, diagnosis, resolution, remarks or comment; `-` reads standard input.
-    Text { job: String, field: String, text: String },
-    /// 处理结果: completed or incomplete.
-    Result {
-        job: String,
-        outcome: Outcome,
-        #[arg(long)]
-        reason: Option<IncompleteReason>,
-        #[arg(long, default_value = "")]
-        remarks: String,
-    },
-    /// 验收
-    Accept {
-        job: String,
-        #[arg(long)]
-        no: bool,
-        #[arg(default_value = "")]
-        remark: String,
-    },
-    /// 满意度: very_satisfied, satisfied, neutral, dissatisfied.
-    Rate {
-        job: String,
-        satisfaction: Satisfaction,
-        #[arg(long)]
-        reason: Vec<Dissatisfaction>,
-        #[arg(default_value = "")]
-        comment: String,
-    },
-    /// 客户签字: strokes from a file, or a doodle in their place.
-    Sign {
-        job: String,
-        name: String,
-        #[arg(long)]
-        strokes: Option<PathBuf>,
-    },
-    /// 客户未签字
-    RefuseSignature { job: String, reason: String },
-    /// 收款, in yuan.
-    Receipt {
-        job: String,
-        #[arg(allow_negative_numbers = true)]
-        yuan: String,
-        #[arg(long, default_value = "cash")]
-        method: PayMethod,
-        #[arg(default_value = "")]
-        reference: String,
-    },
-    /// 费用, in yuan.
-    Expense {
-        job: String,
-        #[arg(allow_negative_numbers = true)]
-        yuan: String,
-        category: ExpenseCategory,
-        #[arg(default_value = "")]
-        note: String,
-    },
-    /// 报修: writes a repair request.
-    Report {
-        customer: String,
-        problem: String,
-        #[arg(long, default_value = "")]
-        contact: String,
-        #[arg(long, default_value = "")]
-        phone: String,
-        #[arg(long, default_value = "")]
-        address: String,
-    },
-    /// Opens a visit for one's own request, before the office has dispatched.
-    Unplanned { request: String },
-    /// 改进建议
-    Suggest {
-        title: String,
-        text: String,
-        #[arg(long)]
-        job: Option<String>,
-    },
-    /// 说明: replies to a complaint, or to a proposal by its key.
-    Statement {
-        text: String,
-        #[arg(long)]
-        complaint: Option<String>,
-        #[arg(long)]
-        proposal: Option<String>,
-    },
-    /// 打印: writes both forms as HTML.
-    Print {
-        job: String,
-        #[arg(long, default_value = ".")]
-        to: PathBuf,
-    },
-    /// 状态: what waits; whether this phone may be handed in.
-    Status,
-    /// 出发前检查: whether everything for the day is here.
-    Ready,
-    /// 冲突: values set by several people at once.
-    Clashes,
-    /// Chooses the n-th value of a clash.
-    Choose { job: String, path: String, n: usize },
-    /// 被退回的修改
-    Refused,
-    /// Sends a refused edit again.
-    Resend { id: i64 },
-    /// Lets a refused edit rest.
-    Dismiss { id: i64 },
-    /// 救援文件: exports or imports unsent work.
-    #[command(subcommand)]
-    Rescue(Rescue),
-    /// 退出: refused while anything is unsent.
-    SignOut,
-}
-
-#[derive(Subcommand, Debug)]
-enum Rescue {
-    /// Writes everything unsent to a sealed file (passphrase from ONSITE_PASSPHRASE, or asked).
-    Export { file: PathBuf },
-    /// Takes a sealed file's edits over as one's own.
-    Import { file: PathBuf },
-}
 
 /// An open device.
 struct Phone {
@@ -265,22 +50,31 @@ pub async fn run(args: DeviceArgs) -> ExitCode {
 fn fail(e: &Error, lang: Language, json: bool) -> ExitCode {
     let words = explain(e, lang);
     if json {
-        eprintln!("{}", serde_json::json!({ "error": e.code(), "detail": words }));
+        complain(&serde_json::json!({ "error": e.code(), "detail": words }).to_string());
     } else {
-        eprintln!("onsite device: {words} [{}]", e.code());
+        complain(&format!("onsite device: {words} [{}]", e.code()));
     }
     ExitCode::FAILURE
 }
 
 /// An error in the person's language.
 fn explain(e: &Error, lang: Language) -> String {
-    match e {
-        Error::Refused(r) => messages::rejection(lang, r),
-        Error::Server { code, detail, .. } => messages::refusal(lang, code, "", detail),
-        other => match messages::find(lang, &format!("error.{}", other.code())) {
-            Some(_) => tf(lang, &format!("error.{}", other.code()), &[("detail", &other.to_string())]),
-            None => other.to_string(),
-        },
+    let colon = if lang == Language::ZhCn { ":" } else { ": " };
+    let detail = match e {
+        Error::Refused(r) => return messages::rejection(lang, r),
+        Error::Server { code, detail, .. } => {
+            return match messages::find(lang, &format!("error.{code}")) {
+                Some(words) => words.to_owned(),
+                None => messages::refusal(lang, code, "", detail),
+            };
+        }
+        Error::Invalid { field, detail } => format!("{}{colon}{detail}", messages::field(lang, field)),
+        Error::NotFound(detail) | Error::UnsentWork(detail) | Error::Damaged(detail) => detail.clone(),
+        other => other.to_string(),
+    };
+    match messages::find(lang, &format!("error.{}", e.code())) {
+        Some(_) => tf(lang, &format!("error.{}", e.code()), &[("detail", &detail)]),
+        None => detail,
     }
 }
 
@@ -353,10 +147,11 @@ impl Phone {
         Client::new(Arc::clone(&self.engine), concat!("onsite-terminal/", env!("CARGO_PKG_VERSION")))
     }
 
-    fn say(&self, key: &str, values: &[(&str, &str)]) {
+    fn say(&self, key: &str, values: &[(&str, &str)]) -> Result<()> {
         if !self.json {
-            println!("{}", tf(self.lang, key, values));
+            say!("{}", tf(self.lang, key, values))?;
         }
+        Ok(())
     }
 
     fn id(&self) -> uuid::Uuid {
@@ -377,6 +172,10 @@ impl Phone {
             if let Some(doc) = n.checked_sub(1).and_then(|i| last.get(i)) {
                 return Ok(*doc);
             }
+            if n < 1000 {
+                let (line, lines) = (n.to_string(), last.len().to_string());
+                return Err(Error::NotFound(tf(self.lang, "cli.no_such_line", &[("n", &line), ("lines", &lines)])));
+            }
         }
         if let Ok(id) = text.parse::<onsite_core::domain::DocId>() {
             for kind in Kind::ALL {
@@ -385,7 +184,7 @@ impl Phone {
                     return Ok(doc);
                 }
             }
-            return Err(Error::NotFound(text.into()));
+            return Err(Error::NotFound(format!("{text:?}")));
         }
         let lines = self.engine().search(text, None)?.lines;
         let exact: Vec<_> = lines.iter().filter(|l| l.summary.number == text).collect();
@@ -396,7 +195,7 @@ impl Phone {
         }
         match found.as_slice() {
             [one] => Ok(one.summary.doc),
-            [] => Err(Error::NotFound(text.into())),
+            [] => Err(Error::NotFound(format!("{text:?}"))),
             many => {
                 Err(invalid("job", tf(self.lang, "cli.ambiguous", &[("text", text), ("n", &many.len().to_string())])))
             }
@@ -435,11 +234,9 @@ impl Phone {
     fn execute(&self, command: &Command) -> Result<()> {
         let done = self.engine().execute(command)?;
         if self.json {
-            println!("{}", serde_json::json!({ "docs": done.docs }));
-        } else {
-            self.say(if done.docs.is_empty() { "cli.nothing_new" } else { "cli.saved" }, &[]);
+            return show::json(&done);
         }
-        Ok(())
+        self.say(if done.docs.is_empty() { "cli.nothing_new" } else { "cli.saved" }, &[])
     }
 
     fn event(&self, job: &str, event: EventKind) -> Result<()> {
@@ -461,12 +258,15 @@ impl Phone {
         match command {
             Do::Enrol { server, code, name } => {
                 self.client()?.enrol(&server, &code, &name).await?;
+                let synced = self.client()?.sync_once().await;
                 let who = self.engine().identity()?.ok_or(Error::NotEnrolled)?;
                 if self.json {
                     return show::json(&who);
                 }
-                self.say("cli.enrolled", &[("company", &who.company), ("code", &who.device_code)]);
-                self.synced(&self.client()?.sync_once().await?)
+                // The names came with the first sync.
+                let name = self.name(who.staff);
+                self.say("cli.enrolled", &[("company", &who.company), ("code", &who.device_code), ("name", &name)])?;
+                self.synced(&synced?)
             }
             Do::Sync => self.synced(&self.client()?.sync_once().await?),
             Do::Watch => self.watch().await,
@@ -476,10 +276,6 @@ impl Phone {
                 self.today(&today)
             }
             Do::List { kind, status } => {
-                let kind = Kind::ALL.into_iter().find(|k| k.name() == kind);
-                let kind = kind.ok_or_else(|| {
-                    invalid("kind", Kind::ALL.iter().map(|k| k.name()).collect::<Vec<_>>().join(", "))
-                })?;
                 let (mut lines, mut after) = (Vec::new(), None);
                 loop {
                     let page = self.engine().list(kind, status.as_deref(), after.as_deref())?;
@@ -503,17 +299,17 @@ impl Phone {
             Do::History { job } => {
                 let doc = self.find(&job)?;
                 let entries = self.engine().history(doc)?;
-                self.history(&entries)
+                self.history(doc.kind, &entries)
             }
-            Do::Acknowledge { job } => self.event(&job, EventKind::Acknowledged),
-            Do::Travel { job } => self.event(&job, EventKind::TravelStarted),
-            Do::Arrive { job } => self.event(&job, EventKind::Arrived),
-            Do::Start { job } => self.event(&job, EventKind::WorkStarted),
-            Do::Pause { job } => self.event(&job, EventKind::Paused),
-            Do::Resume { job } => self.event(&job, EventKind::Resumed),
-            Do::End { job } => self.event(&job, EventKind::WorkEnded),
-            Do::Restored { job } => self.event(&job, EventKind::Restored),
-            Do::Depart { job } => self.event(&job, EventKind::Departed),
+            Do::Acknowledge(on) => self.event(&on.job, EventKind::Acknowledged),
+            Do::Travel(on) => self.event(&on.job, EventKind::TravelStarted),
+            Do::Arrive(on) => self.event(&on.job, EventKind::Arrived),
+            Do::Start(on) => self.event(&on.job, EventKind::WorkStarted),
+            Do::Pause(on) => self.event(&on.job, EventKind::Paused),
+            Do::Resume(on) => self.event(&on.job, EventKind::Resumed),
+            Do::End(on) => self.event(&on.job, EventKind::WorkEnded),
+            Do::Restored(on) => self.event(&on.job, EventKind::Restored),
+            Do::Depart(on) => self.event(&on.job, EventKind::Departed),
             Do::Report { .. } | Do::Unplanned { .. } | Do::Suggest { .. } | Do::Statement { .. } => self.write(command),
             Do::Print { job, to } => self.print(&job, &to),
             Do::Status => {
@@ -528,33 +324,31 @@ impl Phone {
                 let clashes = self.engine().clashes()?;
                 self.clashes(&clashes)
             }
-            Do::Choose { job, path, n } => {
+            Do::Choose { job, clash, value } => {
                 let doc = self.find(&job)?;
                 let clashes = self.engine().show(doc)?.clashes;
-                let clash = clashes.iter().find(|c| c.path == path).ok_or_else(|| Error::NotFound(path.clone()))?;
-                let value = n.checked_sub(1).and_then(|i| clash.values.get(i));
-                let choice = value.ok_or_else(|| Error::NotFound(format!("{path} {n}")))?.change;
-                self.execute(&Command::ChooseClash { doc, path, choice })
+                let missing = || Error::NotFound(format!("{clash} {value}"));
+                let clash = clash.checked_sub(1).and_then(|i| clashes.get(i)).ok_or_else(missing)?;
+                let chosen = value.checked_sub(1).and_then(|i| clash.values.get(i)).ok_or_else(missing)?;
+                self.execute(&Command::ChooseClash { doc, path: clash.path.clone(), choice: chosen.change })
             }
             Do::Refused => {
                 let refused = self.engine().refused()?;
                 self.refused(&refused)
             }
             Do::Resend { id } => {
-                self.engine().resend(id)?;
-                self.say("cli.saved", &[]);
-                Ok(())
+                let done = self.engine().resend(id)?;
+                if self.json { show::json(&done) } else { self.say("cli.saved", &[]) }
             }
             Do::Dismiss { id } => {
                 self.engine().dismiss(id)?;
-                self.say("cli.saved", &[]);
-                Ok(())
+                self.say("cli.saved", &[])
             }
             Do::Rescue(Rescue::Export { file }) => {
                 let sealed = self.engine().rescue_export(&Self::passphrase()?)?;
                 std::fs::write(&file, &sealed)?;
-                self.say("cli.rescued", &[("file", &file.to_string_lossy()), ("bytes", &sealed.len().to_string())]);
-                Ok(())
+                let size = crate::term::bytes(sealed.len() as u64);
+                self.say("cli.rescued", &[("file", &file.to_string_lossy()), ("bytes", &size)])
             }
             Do::Rescue(Rescue::Import { file }) => {
                 let bytes = std::fs::read(&file)?;
@@ -562,289 +356,137 @@ impl Phone {
                 if self.json {
                     return show::json(&took);
                 }
-                self.say("cli.took_over", &[("n", &took.changes.to_string()), ("blobs", &took.blobs.to_string())]);
+                self.say("cli.took_over", &[("n", &took.changes.to_string()), ("blobs", &took.blobs.to_string())])?;
                 for (doc, why) in &took.failed {
-                    println!("  {} {}: {why}", messages::label(self.lang, doc.kind), doc.id);
+                    say!("  {}: {why}", self.called(*doc))?;
                 }
                 Ok(())
             }
             Do::SignOut => {
+                let status = self.engine().status()?;
+                if !status.safe_to_hand_in {
+                    let (n, photos) = (status.unsent_changes.to_string(), status.blobs_waiting.to_string());
+                    let detail = tf(self.lang, "cli.unsent_work", &[("n", &n), ("photos", &photos)]);
+                    return Err(Error::UnsentWork(detail));
+                }
                 self.engine().sign_out()?;
-                self.say("cli.signed_out", &[]);
-                Ok(())
+                self.say("cli.signed_out", &[])
             }
             on_site => self.on_site(on_site),
         }
-    }
-
-    /// Commands that write into a visit.
-    fn on_site(&self, command: Do) -> Result<()> {
-        let command = match command {
-            Do::Inspect { job, check, result, note } => {
-                Command::Inspect { visit: self.opened(&job)?, check, result, note }
-            }
-            Do::Note { job, text } => Command::AddNote { visit: self.opened(&job)?, id: self.item(), text },
-            Do::Contact { job, channel, with, summary } => {
-                Command::LogContact { visit: self.opened(&job)?, id: self.item(), channel, with, summary, at: None }
-            }
-            Do::Part { job, name, used, taken_back, part_no, unit } => {
-                let visit = self.opened(&job)?;
-                let (item, part_no, name, unit) = self.part(visit, name, part_no, unit)?;
-                Command::UseItem { visit, item, part_no, name, unit, used, taken_back }
-            }
-            Do::Photo { job, file, caption, check } => {
-                let bytes = std::fs::read(&file)?;
-                let media = media_type(&bytes)?;
-                let doc = match self.find(&job)? {
-                    request if request.kind == Kind::Request => request,
-                    _ => DocRef::new(Kind::Visit, self.opened(&job)?),
-                };
-                let stored = self.engine().add_blob(&bytes, media)?;
-                Command::AddPhoto {
-                    doc,
-                    id: self.item(),
-                    blob: stored.blob,
-                    size: stored.size,
-                    media_type: media.into(),
-                    caption,
-                    check,
-                }
-            }
-            Do::Text { job, field, text } => {
-                let field = match field.as_str() {
-                    "service" => "service_description",
-                    "comment" => "customer_comment",
-                    field @ ("diagnosis" | "resolution" | "remarks") => field,
-                    _ => return Err(invalid("field", "service, diagnosis, resolution, remarks, comment")),
-                };
-                let doc = DocRef::new(Kind::Visit, self.opened(&job)?);
-                let seen = self.engine().show(doc)?.heads;
-                Command::EditText { doc, field: field.into(), text: read(text)?, seen }
-            }
-            Do::Result { job, outcome, reason, remarks } => {
-                Command::SetOutcome { visit: self.opened(&job)?, outcome, incomplete_reason: reason, remarks }
-            }
-            Do::Accept { job, no, remark } => {
-                self.say("form.visit.acceptance", &[]);
-                Command::Accept { visit: self.opened(&job)?, accepted: !no, remark }
-            }
-            Do::Rate { job, satisfaction, reason, comment } => {
-                let reasons: BTreeSet<_> = reason.into_iter().collect();
-                Command::Rate { visit: self.opened(&job)?, satisfaction, reasons, comment }
-            }
-            Do::Sign { job, name, strokes } => {
-                let visit = self.visit(&job)?;
-                let strokes = match strokes {
-                    Some(file) => std::fs::read_to_string(file)?.trim().to_owned(),
-                    None => doodle(&name),
-                };
-                let shown = self.engine().to_sign(visit)?;
-                Command::Sign {
-                    visit,
-                    name,
-                    strokes: onsite_core::domain::Strokes(strokes),
-                    heads: shown.heads,
-                    content: shown.content,
-                }
-            }
-            Do::RefuseSignature { job, reason } => Command::RefuseSignature { visit: self.visit(&job)?, reason },
-            Do::Receipt { job, yuan, method, reference } => {
-                let amount = fen(&yuan)?;
-                Command::TakePayment { visit: self.opened(&job)?, id: self.item(), amount, method, reference }
-            }
-            Do::Expense { job, yuan, category, note } => {
-                let amount = fen(&yuan)?;
-                Command::Spend { visit: self.opened(&job)?, id: self.item(), amount, category, note }
-            }
-            other => return Err(invalid("command", format!("{other:?}"))),
-        };
-        self.execute(&command)
-    }
-
-    /// Commands that write documents of one's own.
-    fn write(&self, command: Do) -> Result<()> {
-        let command = match command {
-            Do::Report { customer, problem, contact, phone, address } => {
-                let known = self.find(&customer).ok().filter(|d| d.kind == Kind::Customer);
-                let name = match known.map(|d| self.engine().show(d)).transpose()?.map(|d| d.entity) {
-                    Some(Entity::Customer(c)) => c.name,
-                    _ => customer,
-                };
-                Command::ReportRepair {
-                    id: RequestId(self.id()),
-                    customer: known.map(|d| d.id.into()),
-                    customer_name: name,
-                    contact_name: contact,
-                    contact_phone: phone,
-                    address,
-                    equipment: None,
-                    problem,
-                    reported: None,
-                }
-            }
-            Do::Unplanned { request } => {
-                let doc = self.find(&request)?;
-                if doc.kind != Kind::Request {
-                    return Err(invalid("request", t(self.lang, "cli.not_a_request")));
-                }
-                Command::OpenUnplannedVisit { request: doc.id.into() }
-            }
-            Do::Suggest { title, text, job } => {
-                let job = job.map(|j| self.find(&j)).transpose()?.filter(|d| d.kind == Kind::WorkOrder);
-                let (id, text) = (SuggestionId(self.id()), read(text)?);
-                Command::Suggest { id, title, text, work_order: job.map(|d| d.id.into()) }
-            }
-            Do::Statement { text, complaint, proposal } => {
-                let complaint = complaint.map(|c| self.find(&c)).transpose()?;
-                let (id, text) = (StatementId(self.id()), read(text)?);
-                Command::State { id, complaint: complaint.map(|d| d.id.into()), proposal, text }
-            }
-            other => return Err(invalid("command", format!("{other:?}"))),
-        };
-        self.execute(&command)
-    }
-
-    /// The required item a name or part number means, else a new one.
-    fn part(
-        &self,
-        visit: VisitId,
-        name: String,
-        part_no: String,
-        unit: String,
-    ) -> Result<(ItemId, String, String, String)> {
-        let means = |no: &str, n: &str| n == name || (!no.is_empty() && (no == part_no || no == name));
-        if let Ok(detail) = self.engine().show(DocRef::new(Kind::Visit, visit))
-            && let Entity::Visit(v) = detail.entity
-        {
-            if let Some((id, i)) = v.items.iter().find(|(_, i)| means(&i.part_no, &i.name)) {
-                return Ok((*id, i.part_no.clone(), i.name.clone(), i.unit.clone()));
-            }
-            let order = v.work_order.map(|w| self.order(w)).transpose()?.flatten();
-            let mut required = order.iter().flat_map(|o| o.dispatch.items.iter());
-            if let Some((id, i)) = required.find(|(_, i)| !i.removed && means(&i.part_no, &i.name)) {
-                return Ok((*id, i.part_no.clone(), i.name.clone(), i.unit.clone()));
-            }
-        }
-        Ok((self.item(), part_no, name, unit))
-    }
-
-    fn order(&self, id: WorkOrderId) -> Result<Option<WorkOrder>> {
-        Ok(match self.engine().show(DocRef::new(Kind::WorkOrder, id)) {
-            Ok(detail) => match detail.entity {
-                Entity::WorkOrder(w) => Some(w),
-                _ => None,
-            },
-            Err(Error::NotFound(_)) => None,
-            Err(e) => return Err(e),
-        })
     }
 
     fn entity(&self, doc: DocRef) -> Option<Entity> {
         self.engine().show(doc).ok().map(|d| d.entity)
     }
 
-    fn name(&self, id: onsite_core::domain::StaffId) -> String {
+    fn settings(&self) -> Settings {
+        match self.entity(DocRef::new(Kind::Settings, SETTINGS)) {
+            Some(Entity::Settings(s)) => s,
+            _ => Settings::default(),
+        }
+    }
+
+    fn name(&self, id: StaffId) -> String {
         match self.entity(DocRef::new(Kind::Staff, id)) {
             Some(Entity::Staff(s)) => s.name,
             _ => String::new(),
         }
     }
 
+    /// What people call a document: its kind, number and title.
+    fn called(&self, doc: DocRef) -> String {
+        let kind = messages::label(self.lang, doc.kind);
+        let words = match self.engine().show(doc) {
+            Ok(d) => [d.summary.number, d.summary.title].into_iter().filter(|w| !w.is_empty()).collect(),
+            Err(_) => Vec::new(),
+        };
+        std::iter::once(kind.to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+    }
+
     /// Writes both forms of a job as HTML.
     fn print(&self, job: &str, to: &std::path::Path) -> Result<()> {
         let doc = self.find(job)?;
-        let settings = match self.entity(DocRef::new(Kind::Settings, onsite_core::domain::SETTINGS)) {
-            Some(Entity::Settings(s)) => s,
-            _ => onsite_core::domain::Settings::default(),
-        };
-        let visit_of = |id: VisitId| match self.entity(DocRef::new(Kind::Visit, id)) {
-            Some(Entity::Visit(v)) => Some(v),
-            _ => None,
-        };
-        let order_id: Option<WorkOrderId> = match doc.kind {
-            Kind::WorkOrder => Some(doc.id.into()),
-            Kind::Visit => visit_of(doc.id.into()).and_then(|v: Visit| v.work_order),
-            Kind::Request => None,
+        let visit = |id: VisitId| DocRef::new(Kind::Visit, id);
+        let pages = match doc.kind {
+            Kind::WorkOrder => {
+                let visits = self.engine().show(doc)?.visits;
+                std::iter::once(doc).chain(visits.into_iter().map(visit)).collect()
+            }
+            Kind::Visit => match self.entity(doc) {
+                Some(Entity::Visit(v)) => {
+                    v.work_order.map(|w| DocRef::new(Kind::WorkOrder, w)).into_iter().chain([doc]).collect()
+                }
+                _ => vec![doc],
+            },
+            Kind::Request => vec![visit(VisitId::of_request(doc.id.into()))],
             _ => return Err(invalid("job", t(self.lang, "cli.not_a_job"))),
         };
-        let order = order_id.map(|id| self.order(id)).transpose()?.flatten();
-        let visits: Vec<(VisitId, Visit)> = match order_id {
-            Some(id) => {
-                let ids = self.engine().show(DocRef::new(Kind::WorkOrder, id))?.visits;
-                ids.into_iter().filter_map(|v| Some((v, visit_of(v)?))).collect()
-            }
-            None => {
-                let id = if doc.kind == Kind::Request { VisitId::of_request(doc.id.into()) } else { doc.id.into() };
-                visit_of(id).map(|v| (id, v)).into_iter().collect()
-            }
-        };
-        let names = |id| self.name(id);
         std::fs::create_dir_all(to)?;
         let mut written = Vec::new();
-        if let Some(order) = &order {
-            let data = forms::dispatch_data(order, &visits, &names, &settings);
-            let file = to.join(format!("dispatch-{}.html", safe(&data.number, doc)));
-            std::fs::write(&file, forms::render_dispatch(&data, self.lang))?;
-            written.push(file);
-        }
-        for (id, visit) in &visits {
-            let request: Option<Request> =
-                visit.request.and_then(|r| match self.entity(DocRef::new(Kind::Request, r)) {
-                    Some(Entity::Request(r)) => Some(r),
-                    _ => None,
-                });
-            let customer = order.as_ref().and_then(|o| o.customer).or(request.as_ref().and_then(|r| r.customer));
-            let customer = customer.and_then(|c| match self.entity(DocRef::new(Kind::Customer, c)) {
-                Some(Entity::Customer(c)) => Some(c),
-                _ => None,
-            });
-            let data =
-                forms::visit_data(*id, visit, order.as_ref(), request.as_ref(), customer.as_ref(), &names, &settings);
-            let file = to.join(format!("record-{}.html", safe(&data.record_number, DocRef::new(Kind::Visit, *id))));
-            std::fs::write(&file, forms::render_visit(&data, self.lang))?;
+        for page in pages {
+            let (html, number) = {
+                let engine = self.engine();
+                match engine.render(page, self.lang) {
+                    Ok(html) => (html, engine.show(page)?.summary.number),
+                    // A visit nobody has opened yet, or one that is not on this phone.
+                    Err(Error::NotFound(_)) => continue,
+                    Err(e) => return Err(e),
+                }
+            };
+            let form = if page.kind == Kind::WorkOrder { "dispatch" } else { "record" };
+            let file = to.join(format!("{form}-{}.html", safe(&number, page)));
+            std::fs::write(&file, html)?;
             written.push(file);
         }
         if written.is_empty() {
-            return Err(Error::NotFound(job.into()));
+            return Err(Error::NotFound(t(self.lang, "cli.no_form_yet").into()));
         }
         if self.json {
             return show::json(&written);
         }
         for file in written {
-            println!("{}", file.display());
+            say!("{}", file.display())?;
         }
         Ok(())
     }
 
+    /// Stays in sync until Ctrl-C, or until nobody reads what it says.
     async fn watch(&self) -> Result<()> {
-        let (lang, engine) = (self.lang, Arc::downgrade(&self.engine));
-        let _ = engine;
+        let (changed, mut changes) = tokio::sync::mpsc::unbounded_channel();
         self.engine().watch(Box::new(move |docs| {
-            for doc in docs {
-                println!("{} {}", messages::label(lang, doc.kind), doc.id);
-            }
+            // The engine is locked here: what changed is looked up outside.
+            let _ = changed.send(docs.to_vec());
         }));
-        self.say("cli.watching", &[]);
-        self.client()?
-            .run(async {
-                let _ = tokio::signal::ctrl_c().await;
-            })
-            .await;
+        self.say("cli.watching", &[])?;
+        let told = async {
+            while let Some(docs) = changes.recv().await {
+                for doc in docs {
+                    let line = format!("{} {}", self.clock(self.engine().now().best()), self.called(doc));
+                    if strict(format_args!("{line}\n")).is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        let until = async {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                () = told => {}
+            }
+        };
+        self.client()?.run(until).await;
         Ok(())
     }
 
     fn synced(&self, report: &SyncReport) -> Result<()> {
         if self.json {
-            println!(
-                "{}",
-                serde_json::json!({
-                    "round_trips": report.round_trips, "pushed": report.pushed, "accepted": report.accepted,
-                    "refused": report.refused, "received": report.received, "left": report.left,
-                    "uploaded": report.uploaded, "downloaded": report.downloaded, "bytes_up": report.bytes_up,
-                    "bytes_down": report.bytes_down, "reconciled": report.reconciled, "wiped": report.wiped,
-                })
-            );
-            return Ok(());
+            return show::json(&serde_json::json!({
+                "round_trips": report.round_trips, "pushed": report.pushed, "accepted": report.accepted,
+                "refused": report.refused, "received": report.received, "left": report.left,
+                "uploaded": report.uploaded, "downloaded": report.downloaded, "bytes_up": report.bytes_up,
+                "bytes_down": report.bytes_down, "reconciled": report.reconciled, "wiped": report.wiped,
+            }));
         }
         let n = |n: u64| n.to_string();
         self.say(
@@ -855,12 +497,12 @@ impl Phone {
                 ("received", &n(report.received)),
                 ("photos", &n(u64::from(report.uploaded))),
             ],
-        );
+        )?;
         if report.refused > 0 {
-            self.say("cli.some_refused", &[("n", &n(report.refused))]);
+            self.say("cli.some_refused", &[("n", &n(report.refused))])?;
         }
         if report.wiped {
-            self.say("cli.wiped", &[]);
+            self.say("cli.wiped", &[])?;
         }
         Ok(())
     }
@@ -880,11 +522,6 @@ fn read(text: String) -> Result<String> {
     let mut all = String::new();
     std::io::stdin().take(1 << 20).read_to_string(&mut all)?;
     Ok(all)
-}
-
-fn job_stage(lang: Language, job: &Job) -> &'static str {
-    let stage: Stage = job.stage;
-    messages::label(lang, stage)
 }
 
 #[cfg(test)]

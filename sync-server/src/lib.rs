@@ -16,6 +16,7 @@ pub mod office;
 pub mod problem;
 pub mod routes;
 pub mod storage;
+mod term;
 
 pub use config::Config;
 pub use error::{Error, Result};

@@ -19,7 +19,7 @@ pub(super) fn date(lang: Language, date: Option<Date>) -> String {
 }
 
 /// Minutes as days, hours and minutes.
-pub(super) fn stay(lang: Language, minutes: i64) -> String {
+pub fn stay(lang: Language, minutes: i64) -> String {
     if minutes <= 0 {
         return tf(lang, "form.stay_minutes", &[("n", "0")]);
     }

@@ -15,7 +15,7 @@ pub fn path(lang: Language, kind: Kind, path: &str) -> String {
     while let Some(part) = parts.next() {
         // Form 1 is a part of the work order: naming it says nothing.
         if !(part == "dispatch" && parts.peek().is_some()) {
-            let sets = [kind.name(), above].map(|set| format!("field.{set}.{part}"));
+            let set = if matches!(above, "" | "dispatch") { kind.name() } else { above };
             let key = match above {
                 "checks" | "checklist" => format!("check.{part}"),
                 "signoffs" => format!("signoff_role.{part}"),
@@ -24,7 +24,7 @@ pub fn path(lang: Language, kind: Kind, path: &str) -> String {
                 "roles" => format!("role.{part}"),
                 _ => format!("field.{part}"),
             };
-            let name = sets.iter().find_map(|k| find(lang, k)).or_else(|| find(lang, &key)).unwrap_or(part);
+            let name = find(lang, &format!("field.{set}.{part}")).or_else(|| find(lang, &key)).unwrap_or(part);
             // What is settled is named by a key that only machines read.
             if above != "settled" && names.last() != Some(&name) {
                 names.push(name);
@@ -67,6 +67,19 @@ impl Words<'_> {
     pub fn value(&self, path: &str, value: &Value) -> String {
         let leaf = path.split('/').rfind(|p| Uuid::parse_str(p).is_err()).unwrap_or(path);
         self.of(leaf, value)
+    }
+
+    /// As [`Words::value`], without who set it and when: for a sentence that says so itself.
+    pub fn told(&self, path: &str, value: &Value) -> String {
+        let leaf = path.split('/').rfind(|p| Uuid::parse_str(p).is_err()).unwrap_or(path);
+        match value.as_str().and_then(|s| serde_json::from_str(s).ok()) {
+            Some(Value::Object(map)) => match self.parts(leaf, &map) {
+                // A value that is nothing but who and when stays.
+                (said, who) if said.is_empty() => who,
+                (said, _) => said,
+            },
+            _ => self.of(leaf, value),
+        }
     }
 
     fn of(&self, leaf: &str, value: &Value) -> String {
@@ -124,8 +137,17 @@ impl Words<'_> {
         }
     }
 
-    /// What a value of several parts says: what was done, then by whom and when.
     fn object(&self, leaf: &str, map: &Map<String, Value>) -> String {
+        let (said, who) = self.parts(leaf, map);
+        match (said.is_empty(), who.is_empty()) {
+            (true, _) => who,
+            (false, true) => said,
+            (false, false) => format!("{said} ({who})"),
+        }
+    }
+
+    /// What a value of several parts says, and by whom and when it was set.
+    fn parts(&self, leaf: &str, map: &Map<String, Value>) -> (String, String) {
         const MACHINE: [&str; 8] = ["mark", "why", "at", "by", "heads", "content", "strokes", "corrects"];
         let mark = ["mark", "why"].iter().find_map(|k| map.get(*k)?.as_object()).unwrap_or(map);
         let mut said: Vec<String> = Vec::new();
@@ -142,11 +164,7 @@ impl Words<'_> {
         }
         let part = |key: &str| mark.get(key).map(|v| self.of(key, v));
         let who: Vec<String> = [part("by"), part("at")].into_iter().flatten().collect();
-        match (said.is_empty(), who.is_empty()) {
-            (true, _) => who.join(" "),
-            (false, true) => said.join(" "),
-            (false, false) => format!("{} ({})", said.join(" "), who.join(" ")),
-        }
+        (said.join(" "), who.join(" "))
     }
 }
 
@@ -195,6 +213,8 @@ mod tests {
         assert_eq!(zh("acceptance", json!(accepted)), "未予验收 再试机 (李卫东 2026-11-25 09:26 ± 2 分)");
         let event = json!({ "mark": mark, "kind": "arrived" }).to_string();
         assert_eq!(zh(&format!("events/{ID}"), json!(event)), "到达现场 (李卫东 2026-11-25 09:26 ± 2 分)");
+        assert_eq!(words(Language::ZhCn).told("acceptance", &json!(accepted)), "未予验收 再试机");
+        assert_eq!(words(Language::ZhCn).told("closed", &json!(mark.to_string())), "李卫东 2026-11-25 09:26 ± 2 分");
         let cancelled = json!({ "at": "1795570010428+4~7", "by": StaffId(Uuid::nil()), "reason": "客户撤单" }).to_string();
         assert_eq!(words(Language::En).value("cancelled", &json!(cancelled)), "客户撤单 (somebody 2026-11-25 09:26)");
     }
@@ -246,8 +266,7 @@ mod tests {
             assert!(!paths.is_empty(), "{kind:?}");
             for (p, lang) in paths.iter().flat_map(|p| Language::ALL.map(|l| (p, l))) {
                 let name = path(lang, kind, p);
-                let raw = |c: char| c == '_' || c == '/';
-                assert!(!name.is_empty() && !name.contains(raw), "{kind:?} {p} is called {name:?} in {lang}");
+                assert!(!name.is_empty() && !name.contains('_'), "{kind:?} {p} is called {name:?} in {lang}");
                 if lang == Language::ZhCn {
                     let last = name.rsplit(" · ").next().unwrap();
                     assert!(last.chars().any(|c| !c.is_ascii()), "{kind:?} {p} is called {name:?}");

@@ -1,18 +1,20 @@
 //! How the terminal client shows things.
 
-use super::{Phone, job_stage};
+use super::Phone;
+use crate::term::{bytes, out, say};
 use onsite_core::domain::stage::Stage;
-use onsite_core::domain::{DocRef, Entity, Millis, Zone};
-use onsite_core::engine::{ClashedDoc, Detail, HistoryEntry, Line, ReadyToLeave, RefusedEdit, Status, Today};
+use onsite_core::domain::{DocRef, Kind, Millis, Zone};
+use onsite_core::engine::{
+    ClashedDoc, Detail, Explanation, HistoryEntry, Line, ReadyToLeave, RefusedEdit, Status, Today,
+};
 use onsite_core::error::Result;
-use onsite_core::messages::{self, Language, find, label, refusal, t, tf};
+use onsite_core::messages::{self, Language, Words, find, label, refusal, t, tf};
 use onsite_core::store::outbox::Delivery;
 
 /// Prints a value as JSON.
 pub(super) fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
-    println!("{text}");
-    Ok(())
+    Ok(say!("{text}")?)
 }
 
 /// Columns a character takes in a terminal.
@@ -32,11 +34,16 @@ fn width(c: char) -> usize {
     }
 }
 
+/// Columns a text takes in a terminal.
+pub(super) fn columns(text: &str) -> usize {
+    text.chars().map(width).sum()
+}
+
 /// At most `limit` columns of a line.
 fn cut(text: &str, limit: usize) -> String {
     let line: String =
         text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control()).collect();
-    if line.chars().map(width).sum::<usize>() <= limit {
+    if columns(&line) <= limit {
         return line;
     }
     let mut used = 1;
@@ -58,16 +65,15 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
         .chain(rows.iter().cloned())
         .map(|row: Vec<String>| row.iter().map(|c| cut(c, MOST)).collect())
         .collect();
-    let wide = |text: &str| text.chars().map(width).sum::<usize>();
     let widths: Vec<usize> = (0..headings.len())
-        .map(|i| cells.iter().filter_map(|r| r.get(i)).map(|c| wide(c)).max().unwrap_or(0))
+        .map(|i| cells.iter().filter_map(|r| r.get(i)).map(|c| columns(c)).max().unwrap_or(0))
         .collect();
     let mut out = String::new();
     for row in cells {
         let mut line = String::new();
         for (cell, w) in row.iter().zip(&widths) {
             line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', w - wide(cell) + 2));
+            line.extend(std::iter::repeat_n(' ', w - columns(cell) + 2));
         }
         out.push_str(line.trim_end());
         out.push('\n');
@@ -89,22 +95,27 @@ pub(super) fn delivery(lang: Language, d: Delivery) -> &'static str {
 }
 
 impl Phone {
-    fn clock(&self, at: Millis) -> String {
-        let minutes = match self.entity(DocRef::new(onsite_core::domain::Kind::Settings, onsite_core::domain::SETTINGS))
-        {
-            Some(Entity::Settings(s)) => s.utc_offset_minutes,
-            _ => 480,
-        };
-        Zone { minutes }.wall(at).strftime("%Y-%m-%d %H:%M").to_string()
+    /// Words for values, by the company's clock; asks `names` for people.
+    pub(super) fn words<'a>(&self, names: &'a dyn Fn(onsite_core::domain::StaffId) -> String) -> Words<'a> {
+        Words { lang: self.lang, utc_offset_minutes: self.settings().utc_offset_minutes, names }
+    }
+
+    pub(super) fn clock(&self, at: Millis) -> String {
+        Zone::of(&self.settings()).format(at)
     }
 
     fn due(&self, at: Option<Millis>) -> String {
         at.map(|at| self.clock(at)).unwrap_or_default()
     }
 
-    /// A status word for people: a stage's name where it is one.
-    fn word(&self, status: &str) -> String {
-        find(self.lang, &format!("stage.{status}")).unwrap_or(status).to_owned()
+    /// A status word for people: a stage's or state's name.
+    pub(super) fn word(&self, kind: Kind, status: &str) -> String {
+        let sets = match kind {
+            Kind::WorkOrder | Kind::Visit | Kind::Request => ["stage", "status"],
+            Kind::FollowUp => ["call_outcome", "status"],
+            _ => ["decision", "status"],
+        };
+        sets.iter().find_map(|set| find(self.lang, &format!("{set}.{status}"))).unwrap_or(status).to_owned()
     }
 
     /// Remembers a list, so that `1`, `2` … name its lines.
@@ -115,46 +126,64 @@ impl Phone {
     }
 
     pub(super) fn lines(&self, lines: &[Line]) -> Result<()> {
-        self.remember(&lines.iter().map(|l| l.summary.doc).collect::<Vec<_>>())?;
         if self.json {
             return json(lines);
         }
         if lines.is_empty() {
-            println!("{}", t(self.lang, "cli.none"));
-            return Ok(());
+            // The numbers of the list before still stand.
+            return Ok(say!("{}", t(self.lang, "cli.none"))?);
         }
-        let rows: Vec<_> = lines
+        self.remember(&lines.iter().map(|l| l.summary.doc).collect::<Vec<_>>())?;
+        let mixed = lines.iter().any(|l| l.summary.doc.kind != lines[0].summary.doc.kind);
+        let rows: Vec<Vec<String>> = lines
             .iter()
             .enumerate()
             .map(|(i, l)| {
                 let s = &l.summary;
                 vec![
                     (i + 1).to_string(),
-                    label(self.lang, s.doc.kind).to_owned(),
-                    s.number.clone(),
+                    if mixed { label(self.lang, s.doc.kind).to_owned() } else { String::new() },
+                    // An appraisal's number is a key for machines.
+                    if s.doc.kind == Kind::Appraisal { String::new() } else { s.number.clone() },
                     s.title.clone(),
                     s.subtitle.clone(),
-                    self.word(&s.status),
+                    self.word(s.doc.kind, &s.status),
                     self.due(s.due),
                     delivery(self.lang, l.delivery).to_owned(),
                 ]
             })
             .collect();
-        let heads = ["", "cli.kind", "cli.number", "cli.title", "cli.subject", "cli.stage", "cli.due", "cli.delivery"];
-        print!("{}", table(&heads.map(|h| t(self.lang, h)), &rows));
-        Ok(())
+        let title = match lines[0].summary.doc.kind {
+            Kind::Staff | Kind::Statement | Kind::Appraisal if !mixed => "cli.person",
+            Kind::Suggestion if !mixed => "field.title",
+            _ => "cli.title",
+        };
+        let heads = ["", "cli.kind", "cli.number", title, "cli.subject", "cli.stage", "cli.due", "cli.delivery"];
+        self.list(&heads, &rows)
+    }
+
+    /// A table without the columns that say nothing.
+    fn list(&self, heads: &[&str], rows: &[Vec<String>]) -> Result<()> {
+        let used: Vec<usize> =
+            (0..heads.len()).filter(|i| rows.iter().any(|r| r.get(*i).is_some_and(|c| !c.is_empty()))).collect();
+        let heads: Vec<&str> = used.iter().map(|i| t(self.lang, heads[*i])).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(|r| used.iter().map(|i| r[*i].clone()).collect()).collect();
+        Ok(out(format_args!("{}", table(&heads, &rows)))?)
     }
 
     pub(super) fn today(&self, today: &Today) -> Result<()> {
-        let requests = today.requests.iter().map(|l| l.summary.doc);
-        self.remember(&today.jobs.iter().map(|j| j.line.summary.doc).chain(requests).collect::<Vec<_>>())?;
         if self.json {
             return json(today);
         }
-        println!(
+        let requests = today.requests.iter().map(|l| l.summary.doc);
+        let docs: Vec<DocRef> = today.jobs.iter().map(|j| j.line.summary.doc).chain(requests).collect();
+        if !docs.is_empty() {
+            self.remember(&docs)?;
+        }
+        say!(
             "{}",
             tf(self.lang, "cli.today", &[("day", &today.day.to_string()), ("n", &today.jobs.len().to_string())])
-        );
+        )?;
         let rows: Vec<_> = today
             .jobs
             .iter()
@@ -163,7 +192,7 @@ impl Phone {
                     j.line.summary.number.clone(),
                     j.customer_name.clone(),
                     j.service_address.clone(),
-                    job_stage(self.lang, j).to_owned(),
+                    label(self.lang, j.stage).to_owned(),
                     self.due(j.arrival_deadline.or(j.planned_start)),
                     j.line.delivery,
                 )
@@ -174,7 +203,7 @@ impl Phone {
                     s.number.clone(),
                     s.title.clone(),
                     s.subtitle.clone(),
-                    self.word(&s.status),
+                    self.word(s.doc.kind, &s.status),
                     self.due(s.due),
                     l.delivery,
                 )
@@ -184,14 +213,13 @@ impl Phone {
                 vec![(i + 1).to_string(), number, title, subject, stage, due, delivery(self.lang, d).to_owned()]
             })
             .collect();
-        if !rows.is_empty() {
-            let heads = ["", "cli.number", "cli.title", "cli.subject", "cli.stage", "cli.due", "cli.delivery"];
-            print!("{}", table(&heads.map(|h| t(self.lang, h)), &rows));
+        if rows.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.list(&["", "cli.number", "cli.title", "cli.subject", "cli.stage", "cli.due", "cli.delivery"], &rows)
     }
 
-    fn stage_name(&self, stage: Option<Stage>) -> String {
+    pub(super) fn stage_name(&self, stage: Option<Stage>) -> String {
         stage.map_or_else(String::new, |s| label(self.lang, s).to_owned())
     }
 
@@ -199,63 +227,76 @@ impl Phone {
         if self.json {
             return json(d);
         }
-        let s = &d.summary;
-        println!("{} {} {}", label(self.lang, s.doc.kind), s.number, s.title);
-        println!("  {}  {}", self.stage_name(d.stage), delivery(self.lang, d.delivery));
-        if let Some(e) = &d.entitlement {
-            println!("  {}: {}", t(self.lang, "form.visit.entitlement"), label(self.lang, e.entitlement));
-        }
-        // The content, leaf by leaf; what is empty is left out.
-        let mut leaves = Vec::new();
-        flatten("", &serde_json::to_value(&d.entity).map_err(std::io::Error::other)?, &mut leaves);
-        for (path, value) in leaves {
-            let last = path.rsplit('/').next().unwrap_or(&path);
-            let name = find(self.lang, &format!("field.{last}")).map_or(path.clone(), str::to_owned);
-            println!("  {name}: {}", value.replace('\n', "\n      "));
-        }
-        for visit in &d.visits {
-            println!("  {} {visit}", label(self.lang, onsite_core::domain::Kind::Visit));
+        let mut text = self.sheet(d);
+        let mut add = |line: String| {
+            text.push_str(&line);
+            text.push('\n');
+        };
+        if !d.explanations.is_empty() || !d.refused.is_empty() {
+            add(String::new());
         }
         for e in &d.explanations {
-            println!("  ⚑ {}", self.explanation(&e.key, &e.args));
-        }
-        for c in &d.clashes {
-            println!("  ⚠ {}: {}", messages::field(self.lang, &c.path), c.values.len());
+            add(format!("⚠ {}", self.explanation(d.summary.doc.kind, e)));
         }
         for r in &d.refused {
-            println!("  ✗ {}: {}", r.id, refusal(self.lang, &r.code, &r.field, &r.detail));
+            add(format!("✗ {} {}", r.id, refusal(self.lang, &r.code, &r.field, &r.detail)));
         }
-        Ok(())
+        if !d.clashes.is_empty() {
+            add(t(self.lang, "cli.how_to_choose").to_owned());
+        }
+        Ok(out(format_args!("{text}"))?)
     }
 
-    fn explanation(&self, key: &str, args: &std::collections::BTreeMap<String, String>) -> String {
-        let mut values = args.clone();
-        for name in ["at", "other_at"] {
-            if let Some(at) = args.get(name).and_then(|v| v.parse().ok()) {
-                values.insert(name.into(), self.clock(Millis(at)));
+    /// One sentence about a merge: who, what and when, on the company's clock.
+    fn explanation(&self, kind: Kind, e: &Explanation) -> String {
+        let names = |id| self.name(id);
+        let words = self.words(&names);
+        let mut values = e.args.clone();
+        for (name, doubt) in [("at", "at_doubt"), ("other_at", "other_doubt")] {
+            if let Some(at) = e.args.get(name).and_then(|v| v.parse().ok()) {
+                let doubt = e.args.get(doubt).map(|d| d.parse().ok());
+                let at = onsite_core::domain::Stamp { device: Millis(at), offset: Some(0), doubt: doubt.unwrap_or(Some(0)) };
+                values.insert(name.into(), words.stamp(&at));
             }
         }
-        if let Some(f) = args.get("field") {
-            values.insert("field".into(), messages::field(self.lang, f).to_owned());
+        for name in ["who", "other"] {
+            if values.get(name).is_some_and(String::is_empty) {
+                values.insert(name.into(), t(self.lang, "value.person_unknown").into());
+            }
         }
-        let known = if find(self.lang, key).is_some() { key } else { "merge.other" };
+        if let Some(path) = e.args.get("field") {
+            for name in ["value", "other_value"] {
+                if let Some(json) = e.args.get(name).and_then(|v| serde_json::from_str(v).ok()) {
+                    values.insert(name.into(), words.told(path, &json));
+                }
+            }
+            values.insert("field".into(), messages::path(self.lang, kind, path));
+        }
+        let known = if find(self.lang, &e.key).is_some() { &e.key } else { "merge.other" };
         let mut pairs: Vec<(&str, &str)> = values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        pairs.push(("key", key));
+        pairs.push(("key", &e.key));
         tf(self.lang, known, &pairs)
     }
 
-    pub(super) fn history(&self, entries: &[HistoryEntry]) -> Result<()> {
+    pub(super) fn history(&self, kind: Kind, entries: &[HistoryEntry]) -> Result<()> {
         if self.json {
             return json(entries);
         }
         let rows: Vec<_> = entries
             .iter()
             .map(|e| {
-                vec![self.clock(e.at), e.name.clone(), e.paths.join(" "), delivery(self.lang, e.delivery).to_owned()]
+                let mut what: Vec<String> = Vec::new();
+                for path in &e.paths {
+                    let name = messages::path(self.lang, kind, path);
+                    if !what.contains(&name) {
+                        what.push(name);
+                    }
+                }
+                let what = what.join(if self.lang == Language::ZhCn { "、" } else { ", " });
+                vec![self.clock(e.at), e.name.clone(), what, delivery(self.lang, e.delivery).to_owned()]
             })
             .collect();
-        print!("{}", table(&["cli.when", "cli.who", "cli.what", "cli.delivery"].map(|h| t(self.lang, h)), &rows));
-        Ok(())
+        self.list(&["cli.when", "cli.who", "cli.what", "cli.delivery"], &rows)
     }
 
     pub(super) fn status(&self, s: &Status) -> Result<()> {
@@ -263,69 +304,84 @@ impl Phone {
             return json(s);
         }
         let lang = self.lang;
-        println!("{}", t(lang, if s.safe_to_hand_in { "cli.safe" } else { "cli.unsafe" }));
+        let mut rows = vec![("cli.unsent", s.unsent_changes.to_string())];
+        let photos = match s.blobs_waiting {
+            0 => "0".to_owned(),
+            n => format!("{n} ({})", bytes(s.blob_bytes_waiting)),
+        };
+        rows.push(("cli.photos_waiting", photos));
+        rows.push(("cli.oldest_unsent", self.due(s.oldest_unsent)));
+        rows.push(("cli.refused_open", s.refused.to_string()));
+        rows.push(("cli.clashed", s.clashed.to_string()));
+        rows.push(("cli.documents", s.documents.to_string()));
+        rows.push(("cli.remaining", if s.remaining > 0 { s.remaining.to_string() } else { String::new() }));
+        rows.push(("cli.last_contact", self.due(s.last_contact)));
+        let clock = s.clock_offset.map(|(offset, doubt)| {
+            let tenths = |ms: i64| format!("{}.{}", ms.abs() / 1000, ms.abs() % 1000 / 100);
+            let sign = if offset < 0 { "-" } else { "+" };
+            let (offset, doubt) = (format!("{sign}{}", tenths(offset)), tenths(doubt));
+            tf(lang, "cli.clock_value", &[("offset", &offset), ("doubt", &doubt)])
+        });
+        rows.push(("cli.clock", clock.unwrap_or_default()));
+        let error = match s.last_error.as_str() {
+            "" => String::new(),
+            code => match find(lang, &format!("error.{code}")) {
+                Some(words) => words.replace("{detail}", ""),
+                None => code.to_owned(),
+            },
+        };
+        rows.push(("cli.last_error", error));
+        rows.retain(|(_, value)| !value.is_empty());
+        say!("{}", t(lang, if s.safe_to_hand_in { "cli.safe" } else { "cli.unsafe" }))?;
         for reason in &s.reasons {
-            println!("  {}", t(lang, reason));
+            say!("  {}", t(lang, reason))?;
         }
-        let line = |key: &str, value: String| println!("  {}: {value}", t(lang, key));
-        line("cli.unsent", s.unsent_changes.to_string());
-        line("cli.photos_waiting", format!("{} ({} B)", s.blobs_waiting, s.blob_bytes_waiting));
-        line("cli.refused_open", s.refused.to_string());
-        line("cli.clashed", s.clashed.to_string());
-        line("cli.documents", s.documents.to_string());
-        line("cli.last_contact", self.due(s.last_contact));
-        if let Some((offset, doubt)) = s.clock_offset {
-            line("cli.clock", format!("{offset:+} ms ± {doubt} ms"));
-        }
-        if !s.last_error.is_empty() {
-            line("cli.last_error", s.last_error.clone());
-        }
-        Ok(())
+        let rows: Vec<_> = rows.into_iter().map(|(key, value)| (t(lang, key).to_owned(), value)).collect();
+        Ok(out(format_args!("{}", super::sheet::fields(&rows)))?)
     }
 
     pub(super) fn ready(&self, r: &ReadyToLeave) -> Result<()> {
         if self.json {
             return json(r);
         }
-        println!("{}", t(self.lang, if r.ready { "cli.ready" } else { "cli.not_ready" }));
+        say!("{}", t(self.lang, if r.ready { "cli.ready" } else { "cli.not_ready" }))?;
         for m in &r.missing {
-            let doc = m.doc.map(|d| format!(" {} {}", label(self.lang, d.kind), d.id)).unwrap_or_default();
-            println!("  {}{doc} {} B", t(self.lang, &m.key), m.bytes);
+            let doc = m.doc.map(|d| format!(" {}", self.called(d))).unwrap_or_default();
+            let size = if m.bytes > 0 { format!(" {}", bytes(m.bytes)) } else { String::new() };
+            say!("  {}{doc}{size}", t(self.lang, &m.key))?;
         }
-        if let Some(ms) = r.estimate_ms {
-            println!(
-                "  {}",
-                tf(self.lang, "cli.estimate", &[("bytes", &r.bytes.to_string()), ("s", &(ms / 1000).to_string())])
-            );
+        if !r.ready
+            && let Some(ms) = r.estimate_ms
+        {
+            let (size, s) = (bytes(r.bytes), (ms / 1000).to_string());
+            say!("  {}", tf(self.lang, "cli.estimate", &[("bytes", &size), ("s", &s)]))?;
         }
         Ok(())
     }
 
     pub(super) fn clashes(&self, docs: &[ClashedDoc]) -> Result<()> {
-        self.remember(&docs.iter().map(|c| c.summary.doc).collect::<Vec<_>>())?;
         if self.json {
             return json(docs);
         }
         if docs.is_empty() {
-            println!("{}", t(self.lang, "cli.none"));
+            return Ok(say!("{}", t(self.lang, "cli.none"))?);
         }
+        self.remember(&docs.iter().map(|c| c.summary.doc).collect::<Vec<_>>())?;
+        let names = |id| self.name(id);
+        let words = self.words(&names);
         for (i, c) in docs.iter().enumerate() {
-            println!("{} {} {} {}", i + 1, label(self.lang, c.summary.doc.kind), c.summary.number, c.summary.title);
-            for clash in &c.clashes {
-                println!("  {} ({})", clash.path, messages::field(self.lang, &clash.path));
+            let kind = c.summary.doc.kind;
+            say!("{}  {} {} {}", i + 1, label(self.lang, kind), c.summary.number, c.summary.title)?;
+            for (m, clash) in c.clashes.iter().enumerate() {
+                say!("   {}. {}", m + 1, messages::path(self.lang, kind, &clash.path))?;
                 for (n, v) in clash.values.iter().enumerate() {
-                    let who = v.by.map(|by| self.name(by)).unwrap_or_default();
-                    println!(
-                        "    {}{} {}  {who} {}",
-                        n + 1,
-                        if v.shown { "*" } else { " " },
-                        v.value,
-                        self.clock(v.at)
-                    );
+                    let who = v.by.map(|by| words.name(by)).unwrap_or_default();
+                    let shown = if v.shown { format!(" ← {}", t(self.lang, "cli.shown")) } else { String::new() };
+                    say!("      {}) {}  {who} {}{shown}", n + 1, words.told(&clash.path, &v.value), self.clock(v.at))?;
                 }
             }
         }
-        Ok(())
+        Ok(say!("{}", t(self.lang, "cli.how_to_choose"))?)
     }
 
     pub(super) fn refused(&self, edits: &[RefusedEdit]) -> Result<()> {
@@ -333,39 +389,21 @@ impl Phone {
             return json(edits);
         }
         if edits.is_empty() {
-            println!("{}", t(self.lang, "cli.none"));
+            return Ok(say!("{}", t(self.lang, "cli.none"))?);
         }
+        let names = |id| self.name(id);
+        let words = self.words(&names);
         for e in edits {
-            println!(
-                "{}  {} {}  {}",
-                e.id,
-                label(self.lang, e.doc.kind),
-                self.clock(e.at),
-                refusal(self.lang, &e.code, &e.field, &e.detail)
-            );
+            let why = refusal(self.lang, &e.code, &e.field, &e.detail);
+            say!("{}  {}  {}  {why}", e.id, self.called(e.doc), self.clock(e.at))?;
             for leaf in &e.leaves {
-                println!("    {}: {} → {}", messages::field(self.lang, &leaf.path), leaf.stands, leaf.mine);
+                let name = messages::path(self.lang, e.doc.kind, &leaf.path);
+                let (mine, stands) = (words.value(&leaf.path, &leaf.mine), words.value(&leaf.path, &leaf.stands));
+                let values = [("field", name.as_str()), ("mine", &mine), ("stands", &stands)];
+                say!("   {}", tf(self.lang, "cli.refused_leaf", &values))?;
             }
         }
-        Ok(())
-    }
-}
-
-/// The leaves of a JSON value that hold something.
-fn flatten(path: &str, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
-    use serde_json::Value;
-    match value {
-        Value::Object(map) => {
-            for (k, v) in map {
-                let path = if path.is_empty() { k.clone() } else { format!("{path}/{k}") };
-                flatten(&path, v, out);
-            }
-        }
-        Value::Null | Value::Bool(false) => {}
-        Value::String(s) if s.is_empty() => {}
-        Value::Number(n) if n.as_i64() == Some(0) => {}
-        Value::String(s) => out.push((path.to_owned(), s.clone())),
-        other => out.push((path.to_owned(), other.to_string())),
+        Ok(say!("{}", t(self.lang, "cli.how_to_resend"))?)
     }
 }
 
