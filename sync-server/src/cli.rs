@@ -1,9 +1,9 @@
 //! The command `onsite`.
-#![expect(clippy::print_stdout, reason = "a command answers on its standard output")]
 
-use crate::{Config, Error, auth, gate::Gate, keep, ledger::Ledger};
+use crate::term::{complain, say};
+use crate::{Config, Error, audit, auth, gate::Gate, keep, office};
 use clap::{Args, Parser, Subcommand};
-use onsite_core::domain::{Author, Command as Do, DeviceId, Role, StaffId, TenantId};
+use onsite_core::domain::{Author, DeviceId, Role, StaffId, Zone};
 use std::{
     collections::BTreeSet,
     io::{IsTerminal as _, Read as _},
@@ -11,9 +11,15 @@ use std::{
     process::ExitCode,
 };
 
-/// Onsite 现场: offline-first after-sales field service.
+const AFTER: &str = "\
+First steps: `onsite company add NAME`, `onsite user add --company NAME --login boss --name … --role admin`,
+`onsite serve`, and for each phone `onsite device-code --company NAME --staff NAME`. `onsite demo` shows it all.
+
+Exit codes: 0 done, 1 not done (one line says why, with a stable code), 2 wrong use or configuration.";
+
+/// Onsite 现场: offline-first after-sales field service
 #[derive(Parser, Debug)]
-#[command(name = "onsite", version)]
+#[command(name = "onsite", version, after_help = AFTER)]
 struct Cli {
     /// Configuration file; `onsite.toml` where it is there.
     #[arg(long, global = true, env = "ONSITE_CONFIG")]
@@ -24,9 +30,9 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Runs the server.
+    /// Runs the server
     Serve,
-    /// Companies.
+    /// Companies on this server
     #[command(subcommand)]
     Company(Company),
     /// People who sign in at the office.
@@ -51,6 +57,9 @@ enum Command {
     },
     /// Takes in customers and equipment from a CSV or XLSX file: all of it, or nothing.
     Import(Import),
+    /// The audit chain: who did what, and whether nobody changed that since
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Runs a whole company to look at: a year of history, six phones that work offline.
     Demo(crate::demo::DemoArgs),
     /// The technician's phone in a terminal: works with no network and no server's configuration.
@@ -132,6 +141,37 @@ struct RevokeDevice {
     device: String,
 }
 
+#[derive(Subcommand, Debug)]
+enum AuditCommand {
+    /// Follows the whole chain; prints its length and end as N:HASH, or names the first entry that does not hold.
+    ///
+    /// What was cut off at the end cannot be seen from the chain alone: keep the N:HASH it prints
+    /// elsewhere, and give it to --expect later.
+    Verify {
+        /// The company's id or name; all companies where absent.
+        #[arg(long)]
+        company: Option<String>,
+        /// A point the chain must contain, N:HASH as printed before.
+        #[arg(long, value_name = "N:HASH", requires = "company")]
+        expect: Option<audit::Point>,
+    },
+    /// Prints entries: when, who, what. The newest, or those after --after.
+    List {
+        /// The company's id or name.
+        #[arg(long)]
+        company: String,
+        /// Begins after this entry.
+        #[arg(long, value_name = "N")]
+        after: Option<u64>,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 #[derive(Args, Debug)]
 struct Import {
     /// The company's id or name.
@@ -157,7 +197,7 @@ pub fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("onsite: {e}");
+            complain(&format!("onsite: {e}"));
             return ExitCode::FAILURE;
         }
     };
@@ -169,14 +209,14 @@ pub fn run() -> ExitCode {
     let config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(e) => {
-            eprintln!("onsite: {e}");
+            complain(&format!("onsite: {e} [bad_config]"));
             return ExitCode::from(2);
         }
     };
     match runtime.block_on(dispatch(cli.command, config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("onsite: {e} [{}]", e.code());
+            complain(&format!("onsite: {e} [{}]", e.code()));
             ExitCode::FAILURE
         }
     }
@@ -186,18 +226,20 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
     match command {
         Command::Serve => serve(config).await,
         Command::Company(Company::Add { name }) => {
-            println!("{}", crate::open(&config).await?.create_tenant(&name).await?.id);
-            Ok(())
+            let ledger = crate::open(&config).await?;
+            let company = ledger.create_tenant(&name).await?.id;
+            office::open_company(&ledger, company, &name).await?;
+            Ok(say!("{company}")?)
         }
         Command::Company(Company::List) => {
             for t in crate::open(&config).await?.storage().tenants().await? {
-                println!("{}  {}", t.id, t.name);
+                say!("{}  {}", t.id, t.name)?;
             }
             Ok(())
         }
         Command::User(User::Add(args)) => {
             let ledger = crate::open(&config).await?;
-            let company = company(&ledger, &args.company).await?;
+            let company = office::find_company(&ledger, &args.company).await?;
             let login = match args.login {
                 Some(login) => {
                     let login = auth::login_name(&login)?;
@@ -211,14 +253,12 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
                 }
                 None => None,
             };
-            let staff =
-                add_staff(&ledger, company, &args.name, &args.code, &args.phone, args.role.into_iter().collect())
-                    .await?;
+            let roles = args.role.into_iter().collect();
+            let staff = office::add_staff(&ledger, company, &args.name, &args.code, &args.phone, roles).await?;
             if let Some((login, password)) = login {
                 auth::set_password(&ledger, company, staff, &login, &password).await?;
             }
-            println!("{staff}");
-            Ok(())
+            Ok(say!("{staff}")?)
         }
         Command::User(User::Password(args)) => {
             let ledger = crate::open(&config).await?;
@@ -228,15 +268,14 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
         }
         Command::DeviceCode(args) => {
             let ledger = crate::open(&config).await?;
-            let company = company(&ledger, &args.company).await?;
+            let company = office::find_company(&ledger, &args.company).await?;
             let staff = auth::find_staff(&ledger, company, &args.staff).await?;
             let code = auth::device_code(&ledger, company, staff, &config.url(), config.auth.code_seconds).await?;
-            print_code(&code, config.auth.code_seconds);
-            Ok(())
+            print_code(&code, config.auth.code_seconds)
         }
         Command::RevokeDevice(args) => {
             let ledger = crate::open(&config).await?;
-            let company = company(&ledger, &args.company).await?;
+            let company = office::find_company(&ledger, &args.company).await?;
             let devices = ledger.storage().devices(company).await?;
             let named = |d: &crate::storage::Device| {
                 d.id.to_string() == args.device || d.code.eq_ignore_ascii_case(&args.device)
@@ -244,45 +283,92 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
             let found: Option<DeviceId> = devices.iter().map(|(d, _)| d).find(|d| named(d)).map(|d| d.id);
             let id = found.ok_or_else(|| Error::NotFound(format!("no device {:?}", args.device)))?;
             auth::revoke(&ledger, company, StaffId(uuid::Uuid::nil()), id).await?;
-            println!("{id} revoked");
-            Ok(())
+            Ok(say!("{id} revoked")?)
         }
         Command::Backup { to } => {
             let manifest = keep::backup(&config, &crate::open(&config).await?, &to).await?;
-            match manifest.blobs {
-                Some(n) => println!("{}: {} companies, {n} blobs", to.display(), manifest.companies.len()),
-                None => println!(
-                    "{}: {} companies; blobs are in {}",
-                    to.display(),
-                    manifest.companies.len(),
-                    config.blob_store()
-                ),
-            }
-            Ok(())
+            let blobs = match manifest.blobs {
+                Some(n) => format!("{n} blobs"),
+                None => format!("blobs are in {}", config.blob_store()),
+            };
+            Ok(say!("{}: {} companies; {blobs}", to.display(), manifest.companies.len())?)
         }
         Command::Restore { from, force } => {
             let manifest = keep::restore(&config, &from, force).await?;
-            println!(
+            say!(
                 "{} companies restored, each in a new epoch; phones will send again what was lost",
                 manifest.companies.len()
-            );
-            println!("devices revoked since the backup must be revoked again");
-            Ok(())
+            )?;
+            Ok(say!("devices revoked since the backup must be revoked again")?)
         }
         Command::Demo(args) => crate::demo::run(args).await,
         // Done before the configuration was read.
         Command::Device(_) => Ok(()),
         Command::Import(args) => import(&config, args).await,
+        Command::Audit(what) => audit_chain(&config, what).await,
         Command::CheckConfig => {
-            println!(
+            say!(
                 "listen    {}\naddress   {}\ndatabase  {}\nblobs     {}",
                 config.listen,
                 config.url(),
                 config.database_path().display(),
                 config.blob_store()
-            );
-            println!("tls       {}", if config.tls.key.is_some() { "by this server" } else { "by a proxy" });
-            Ok(())
+            )?;
+            Ok(say!("tls       {}", if config.tls.key.is_some() { "by this server" } else { "by a proxy" })?)
+        }
+    }
+}
+
+async fn audit_chain(config: &Config, what: AuditCommand) -> Result<(), Error> {
+    let ledger = crate::open(config).await?;
+    match what {
+        AuditCommand::Verify { company: None, .. } => {
+            let mut broken = None;
+            for t in ledger.storage().tenants().await? {
+                match audit::verify(ledger.storage(), t.id, None).await {
+                    Ok(end) => say!("{}: {} entries hold; end {end}", t.name, end.n)?,
+                    // The other companies' chains are worth knowing about too.
+                    Err(e) if e.code() == "audit_broken" => {
+                        say!("{}: {e}", t.name)?;
+                        broken = broken.or(Some(e));
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            broken.map_or(Ok(()), Err)
+        }
+        AuditCommand::Verify { company: Some(who), expect } => {
+            let company = office::find_company(&ledger, &who).await?;
+            let end = audit::verify(ledger.storage(), company, expect).await?;
+            Ok(say!("{} entries hold; end {end}", end.n)?)
+        }
+        AuditCommand::List { company, after, limit, json } => {
+            let company = office::find_company(&ledger, &company).await?;
+            let entries = audit::list(&ledger, company, after, usize::from(limit)).await?;
+            let people = office::names(&ledger, company).await?;
+            let zone = Zone::of(&office::settings(&ledger, company).await?);
+            for e in &entries {
+                if json {
+                    let entry = serde_json::json!({ "n": e.n, "entry": e.entry });
+                    say!("{entry}")?;
+                    continue;
+                }
+                let who = match people.get(&e.entry.by) {
+                    Some(name) => name.clone(),
+                    None if e.entry.by.0.is_nil() => "(operator)".into(),
+                    None => e.entry.by.to_string(),
+                };
+                let detail = if e.entry.detail.is_null() { String::new() } else { format!("  {}", e.entry.detail) };
+                let (at, what) = (zone.format(e.entry.at), &e.entry.action);
+                say!("{:>6}  {at}  {who}  {what}  {}{detail}", e.n, e.entry.subject)?;
+            }
+            match entries.last() {
+                Some(last) if !json && entries.len() == usize::from(limit) && after.is_some() => {
+                    Ok(say!("more: --after {}", last.n)?)
+                }
+                None if !json => Ok(say!("no entries")?),
+                _ => Ok(()),
+            }
         }
     }
 }
@@ -295,7 +381,7 @@ async fn import(config: &Config, args: Import) -> Result<(), Error> {
     }
     let bytes = std::fs::read(&args.file)?;
     let ledger = crate::open(config).await?;
-    let company = company(&ledger, &args.company).await?;
+    let company = office::find_company(&ledger, &args.company).await?;
     let operator = Author {
         staff: StaffId(uuid::Uuid::nil()),
         roles: BTreeSet::from([Role::Admin, Role::Clerk]),
@@ -303,57 +389,22 @@ async fn import(config: &Config, args: Import) -> Result<(), Error> {
     };
     match run(&ledger, company, &operator, &bytes, &args.file.to_string_lossy(), args.dry_run).await {
         Ok(plan) => {
-            println!(
+            Ok(say!(
                 "customers: {} new, {} changed; equipment: {} new, {} changed{}",
                 plan.customers_new,
                 plan.customers_changed,
                 plan.equipment_new,
                 plan.equipment_changed,
                 if args.dry_run { " (only checked)" } else { "" }
-            );
-            Ok(())
+            )?)
         }
         Err(Failed::Lines(lines)) => {
             for line in &lines {
-                eprintln!("{}: {line}", args.file.display());
+                complain(&format!("{}: {line}", args.file.display()));
             }
             Err(Error::bad("bad_lines", "file", format!("{} errors; nothing was imported", lines.len())))
         }
         Err(Failed::Server(e)) => Err(e),
-    }
-}
-
-/// Creates a member of staff, on the operator's authority.
-///
-/// # Errors
-/// What the rule says.
-pub async fn add_staff(
-    ledger: &Ledger,
-    company: TenantId,
-    name: &str,
-    code: &str,
-    phone: &str,
-    roles: BTreeSet<Role>,
-) -> Result<StaffId, Error> {
-    let operator =
-        Author { staff: StaffId(uuid::Uuid::nil()), roles: BTreeSet::from([Role::Admin]), device_code: None };
-    let id = StaffId(ledger.env().new_id());
-    let command = Do::PutStaff { id, name: name.into(), code: code.into(), phone: phone.into(), roles };
-    ledger.execute(company, &operator, &command, None).await?;
-    Ok(id)
-}
-
-/// Finds a company by its id or name.
-///
-/// # Errors
-/// [`Error::NotFound`], or `ambiguous`.
-pub async fn company(ledger: &Ledger, who: &str) -> Result<TenantId, Error> {
-    let all = ledger.storage().tenants().await?;
-    let mut found = all.iter().filter(|t| t.id.to_string() == who || t.name == who);
-    match (found.next(), found.next()) {
-        (Some(t), None) => Ok(t.id),
-        (None, _) => Err(Error::NotFound(format!("no company {who:?}"))),
-        _ => Err(Error::bad("ambiguous", "company", format!("several companies are called {who:?}: give the id"))),
     }
 }
 
@@ -373,14 +424,14 @@ fn password(from_stdin: bool) -> Result<String, Error> {
     Ok(first)
 }
 
-fn print_code(code: &auth::DeviceCode, seconds: u64) {
-    println!(
+fn print_code(code: &auth::DeviceCode, seconds: u64) -> Result<(), Error> {
+    say!(
         "code   {}\nshort  {}  (five tries)\nlink   {}\nends in {} minutes, serves once\n",
         code.code,
         code.short_code,
         code.url,
         seconds / 60
-    );
+    )?;
     if let Ok(qr) = qrcode::QrCode::new(&code.url) {
         // Dark modules as blanks on a light terminal would not scan: the light ones are drawn.
         let drawn = qr
@@ -388,8 +439,9 @@ fn print_code(code: &auth::DeviceCode, seconds: u64) {
             .dark_color(qrcode::render::unicode::Dense1x2::Light)
             .light_color(qrcode::render::unicode::Dense1x2::Dark)
             .build();
-        println!("{drawn}");
+        say!("{drawn}")?;
     }
+    Ok(())
 }
 
 /// Sends the log to standard error, in the form of the configuration.
@@ -416,7 +468,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     let ledger = crate::open(&config).await?.with_gate(Gate::workers(&config.gate)?);
     let running = crate::serve_with(config, ledger).await?;
     tracing::info!(addr = %running.addr, "serving");
-    println!("listening on {}", running.app.config.url());
+    say!("listening on {}", running.app.config.url())?;
     tokio::select! {
         _ = terminate.recv() => {}
         stop = tokio::signal::ctrl_c() => stop?,

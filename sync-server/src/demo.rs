@@ -1,233 +1,52 @@
 //! `onsite demo`: a service company with a year behind it, and six simulated
 //! technicians who are real engines on their own files, over real HTTP.
-#![expect(clippy::print_stdout, reason = "a command answers on its standard output")]
+//!
+//! What the company is comes from a seed; only the live days use the clock.
+
+mod past;
+mod picture;
 
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::storage::Query;
-use crate::{Config, auth, cli};
+use crate::term::say;
+use crate::{Config, auth};
+use onsite_core::domain::stage::{self, Contradiction};
 use onsite_core::domain::{
-    Address, Author, CallOutcome, Command, ComplaintAbout, ComplaintId, Contact, Contract, ContractKind, CustomerId,
-    Date, DispatchPatch, DocRef, Entity, Equipment, EventKind, Fen, FollowUpId, ItemId, Kind, Millis, Outcome,
-    RequestId, Role, Satisfaction, SignoffRole, StaffId, Strokes, SuggestionId, TenantId, VisitId, WorkOrderId,
-    WorkType, Zone, forms_content,
+    Command, DocRef, Entity, EventKind, Fen, ItemId, Kind, Outcome, PayMethod, Role, Satisfaction, StaffId,
+    VisitId, WorkOrderId, Zone,
 };
 use onsite_core::engine::{Client, Engine};
 use onsite_core::env::Env;
+use onsite_core::messages::{self, Language, Words, tf};
 use onsite_core::store::blobs::FolderBlobs;
-use std::collections::BTreeSet;
+use past::{COMPANY, DemoEnv, FAULTS, Office, PASSWORD, PEOPLE, ROUND, Site, TECHNICIANS};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The first dispatch of a work order.
-const ROUND: u32 = 1;
-const PASSWORD: &str = "onsite-demo";
-const COMPANY: &str = "渭北纸模机械有限公司";
-const PEOPLE: [(&str, &str, Role); 7] = [
-    ("admin", "何志远", Role::Admin),
-    ("clerk", "刘芳", Role::Clerk),
-    ("manager", "王建国", Role::ServiceManager),
-    ("warehouse", "陈库生", Role::Warehouse),
-    ("finance", "周丽", Role::Finance),
-    ("director", "孙明德", Role::OfficeDirector),
-    ("production", "高铁军", Role::Production),
-];
-const TECHNICIANS: [&str; 6] = ["李卫东", "赵敏", "马强", "杨小龙", "郭海涛", "张三"];
-const PLACES: [&str; 10] = ["三原", "礼泉", "泾阳", "兴平", "武功", "蒲城", "富平", "大荔", "眉县", "洛川"];
-const TRADES: [&str; 4] = ["蛋托包装厂", "果托有限公司", "纸塑餐具厂", "工业包装公司"];
-const FAULTS: [&str; 5] =
-    ["成型机真空不足,湿坯脱落", "热压机温度不稳", "碎浆机异响", "转移辊定位偏差", "烘干线链条跳齿"];
-
-/// The system's clock, moved back while the past is written.
-#[derive(Debug, Default)]
-struct DemoEnv {
-    back: AtomicI64,
-}
-
-impl Env for DemoEnv {
-    fn now(&self) -> Millis {
-        crate::SystemEnv.now().plus(-self.back.load(Ordering::SeqCst))
-    }
-    fn fill(&self, buf: &mut [u8]) {
-        crate::SystemEnv.fill(buf);
-    }
-}
+/// Who loses their job to somebody else while working on it, and whose is cancelled.
+const REASSIGNED: usize = 2;
+const CANCELLED: usize = 3;
 
 /// What the demo is to do.
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
-    /// Port; 0 takes a free one.
-    #[arg(long, default_value_t = 8080)]
-    port: u16,
+    /// Port; 8080, or a free one with --once.
+    #[arg(long)]
+    port: Option<u16>,
     /// Folder for the server's data and the phones; must be new or empty.
     #[arg(long, default_value = "onsite-demo")]
     dir: PathBuf,
+    /// Language of what it prints: zh-CN or en.
+    #[arg(long, env = "ONSITE_LANG", default_value = "zh-CN")]
+    lang: Language,
+    /// Names, places, who and what come from this.
+    #[arg(long, default_value_t = 20_261)]
+    seed: u64,
     /// Plays one day, checks that the office sees all of it, and ends.
     #[arg(long)]
     once: bool,
-}
-
-struct Office {
-    ledger: Ledger,
-    env: Arc<DemoEnv>,
-    tenant: TenantId,
-    people: Vec<(Role, StaffId)>,
-    technicians: Vec<StaffId>,
-}
-
-impl Office {
-    fn staff(&self, role: Role) -> StaffId {
-        self.people.iter().find(|(r, _)| *r == role).map_or(StaffId(uuid::Uuid::nil()), |(_, id)| *id)
-    }
-
-    async fn by(&self, staff: StaffId, role: Role, command: Command) -> Result<()> {
-        let author = Author { staff, roles: BTreeSet::from([role]), device_code: None };
-        self.ledger.execute(self.tenant, &author, &command, None).await.map(|_| ()).map_err(|e| {
-            tracing::error!("demo: {command:?}: {e}");
-            e
-        })
-    }
-
-    async fn office(&self, role: Role, command: Command) -> Result<()> {
-        self.by(self.staff(role), role, command).await
-    }
-
-    fn id(&self) -> uuid::Uuid {
-        self.ledger.env().new_id()
-    }
-
-    fn item(&self) -> ItemId {
-        ItemId(self.id())
-    }
-
-    async fn entity(
-        &self,
-        kind: Kind,
-        id: uuid::Uuid,
-    ) -> Result<Option<(Entity, Vec<onsite_core::domain::ChangeHash>)>> {
-        let doc = DocRef::new(kind, onsite_core::domain::DocId(id));
-        let views = self.ledger.storage().views(self.tenant, &[doc.id]).await?;
-        views.first().map(|v| Ok((v.entity()?, v.heads.clone()))).transpose()
-    }
-
-    /// A dispatched job.
-    async fn dispatch(
-        &self,
-        customer: CustomerId,
-        machine: ItemId,
-        fault: &str,
-        who: &[StaffId],
-    ) -> Result<WorkOrderId> {
-        let (request, id) = (RequestId(self.id()), WorkOrderId(self.id()));
-        let text = String::new;
-        self.office(
-            Role::Clerk,
-            Command::ReportRepair {
-                id: request,
-                customer: Some(customer),
-                customer_name: text(),
-                contact_name: text(),
-                contact_phone: text(),
-                address: text(),
-                equipment: Some(machine),
-                problem: fault.into(),
-                reported: None,
-            },
-        )
-        .await?;
-        self.office(
-            Role::Clerk,
-            Command::OpenWorkOrder {
-                id,
-                customer,
-                equipment: Some(machine),
-                work_type: WorkType::Repair,
-                request: Some(request),
-                follow_on_of: None,
-                service_description: fault.into(),
-                arrival_deadline: None,
-            },
-        )
-        .await?;
-        let patch = DispatchPatch {
-            expected_stay_minutes: Some(480),
-            cash_advance: Some(Fen(80_000)),
-            ..DispatchPatch::default()
-        };
-        self.office(Role::ServiceManager, Command::PlanDispatch { id, patch }).await?;
-        let assign = Command::Assign { id, technicians: who.to_vec(), reason: String::new() };
-        self.office(Role::ServiceManager, assign).await?;
-        self.office(Role::ServiceManager, Command::IssueDispatch { id }).await?;
-        for (sign, role) in [
-            (SignoffRole::Warehouse, Role::Warehouse),
-            (SignoffRole::ServiceManager, Role::ServiceManager),
-            (SignoffRole::Finance, Role::Finance),
-            (SignoffRole::OfficeDirector, Role::OfficeDirector),
-        ] {
-            let Some((Entity::WorkOrder(order), _)) = self.entity(Kind::WorkOrder, id.0).await? else {
-                return Err(Error::NotFound(id.to_string()));
-            };
-            let content = forms_content::dispatch_content(&order);
-            self.office(role, Command::SignOff { id, role: sign, content }).await?;
-        }
-        Ok(id)
-    }
-
-    /// The past of a job: done, told, closed, archived.
-    async fn finish(&self, id: WorkOrderId, who: StaffId, rate: Satisfaction) -> Result<()> {
-        let visit = VisitId::of_dispatch(id, ROUND);
-        self.by(who, Role::Technician, Command::OpenVisit { work_order: id }).await?;
-        for event in [EventKind::Acknowledged, EventKind::TravelStarted, EventKind::Arrived, EventKind::WorkStarted] {
-            self.by(who, Role::Technician, event_of(visit, self.item(), event)).await?;
-            self.env.back.fetch_sub(40 * Millis::MINUTE, Ordering::SeqCst);
-        }
-        for command in day(visit, self.item(), rate) {
-            self.by(who, Role::Technician, command).await?;
-        }
-        let Some((Entity::Visit(v), heads)) = self.entity(Kind::Visit, visit.0).await? else {
-            return Err(Error::NotFound(visit.to_string()));
-        };
-        let content = forms_content::visit_content(&v);
-        self.by(who, Role::Technician, sign(visit, heads, content)).await?;
-        let told = Command::TellCustomer { id, problem: "故障已排除".into(), solved: true };
-        self.office(Role::Clerk, told).await?;
-        self.office(Role::Clerk, Command::CloseWorkOrder { id }).await?;
-        self.office(Role::Clerk, Command::ArchiveWorkOrder { id }).await
-    }
-}
-
-fn event_of(visit: VisitId, id: ItemId, event: EventKind) -> Command {
-    Command::RecordEvent { visit, id, event, at: None, position: None, corrects: None }
-}
-
-/// The work on site up to the signature.
-fn day(visit: VisitId, id: ItemId, satisfaction: Satisfaction) -> Vec<Command> {
-    let doc = DocRef::new(Kind::Visit, visit);
-    let reasons = if satisfaction == Satisfaction::Dissatisfied {
-        BTreeSet::from([onsite_core::domain::Dissatisfaction::Speed])
-    } else {
-        BTreeSet::new()
-    };
-    vec![
-        Command::EditText {
-            doc,
-            field: "resolution".into(),
-            text: "更换密封件并试机两小时,运行正常。".into(),
-            seen: vec![],
-        },
-        event_of(visit, id, EventKind::WorkEnded),
-        Command::SetOutcome { visit, outcome: Outcome::Completed, incomplete_reason: None, remarks: String::new() },
-        Command::Accept { visit, accepted: true, remark: String::new() },
-        Command::Rate { visit, satisfaction, reasons, comment: String::new() },
-    ]
-}
-
-fn sign(visit: VisitId, heads: Vec<onsite_core::domain::ChangeHash>, content: onsite_core::domain::Sha256) -> Command {
-    Command::Sign {
-        visit, name: "吴厂长".into(), strokes: Strokes(crate::device::doodle("吴厂长")), heads, content
-    }
 }
 
 /// A simulated phone.
@@ -246,134 +65,92 @@ impl Phone {
         self.with(|e| e.execute(command).map(|_| ()))
     }
 
-    /// Works a whole job with no network.
-    fn work(&self, order: WorkOrderId, sign_it: bool) -> Result<()> {
-        let visit = VisitId::of_dispatch(order, ROUND);
-        self.execute(&Command::OpenVisit { work_order: order })?;
-        for event in [EventKind::Acknowledged, EventKind::TravelStarted, EventKind::Arrived, EventKind::WorkStarted] {
-            let id = ItemId(self.with(|e| Ok(e.new_id()))?);
-            self.execute(&event_of(visit, id, event))?;
+    fn item(&self) -> Result<ItemId> {
+        Ok(ItemId(self.with(|e| Ok(e.new_id()))?))
+    }
+
+    fn happen(&self, visit: VisitId, events: &[EventKind]) -> Result<()> {
+        for event in events {
+            let id = self.item()?;
+            self.execute(&Command::RecordEvent { visit, id, event: *event, at: None, position: None, corrects: None })?;
         }
-        let id = ItemId(self.with(|e| Ok(e.new_id()))?);
-        for command in day(visit, id, Satisfaction::VerySatisfied) {
-            self.execute(&command)?;
-        }
-        if sign_it {
-            let shown = self.with(|e| e.to_sign(visit))?;
-            self.execute(&sign(visit, shown.heads, shown.content))?;
-        }
-        println!("  {} 离线完成一单 finished a job offline", self.name);
         Ok(())
     }
 
-    async fn sync(&self) -> Result<()> {
-        let r = self.client.sync_once().await.map_err(Error::Core)?;
-        println!("  {} 同步 synced: ↑{} ✓{} ↓{}", self.name, r.pushed, r.accepted, r.received);
+    /// Sets out and arrives, with no network.
+    fn arrive(&self, job: &Job) -> Result<()> {
+        self.execute(&Command::OpenVisit { work_order: job.order })?;
+        self.happen(
+            job.visit,
+            &[EventKind::Acknowledged, EventKind::TravelStarted, EventKind::Arrived, EventKind::WorkStarted],
+        )
+    }
+
+    /// Works, with no network: texts, a photo, money, the result.
+    fn work(&self, job: &Job, n: usize) -> Result<()> {
+        let (_, found, done, _) = FAULTS[job.fault];
+        let doc = DocRef::new(Kind::Visit, job.visit);
+        for (field, text) in [("diagnosis", found), ("resolution", done)] {
+            self.execute(&Command::EditText { doc, field: field.into(), text: text.into(), seen: vec![] })?;
+        }
+        let picture = picture::png(n);
+        let stored = self.with(|e| e.add_blob(&picture, "image/png"))?;
+        let id = self.item()?;
+        self.execute(&Command::AddPhoto {
+            doc,
+            id,
+            blob: stored.blob,
+            size: stored.size,
+            media_type: "image/png".into(),
+            caption: "更换后的零件".into(),
+            check: None,
+        })?;
+        let id = self.item()?;
+        let reference = format!("SJ-{:04}", 2000 + n);
+        let pay = Command::TakePayment { visit: job.visit, id, amount: Fen(120_000), method: PayMethod::Qr, reference };
+        self.execute(&pay)?;
+        self.happen(job.visit, &[EventKind::WorkEnded])?;
+        for command in past::result(job.visit, Satisfaction::VerySatisfied) {
+            self.execute(&command)?;
+        }
         Ok(())
+    }
+
+    fn sign(&self, job: &Job) -> Result<()> {
+        let shown = self.with(|e| e.to_sign(job.visit))?;
+        self.execute(&past::sign(job.visit, &job.site.contact, shown.heads, shown.content))
     }
 }
 
-/// Writes the company's past; answers the office and each customer's first machine.
-async fn company(ledger: Ledger, env: Arc<DemoEnv>) -> Result<(Office, Vec<(CustomerId, ItemId)>)> {
-    let now = env.now();
-    env.back.store(370 * Millis::DAY, Ordering::SeqCst);
-    let tenant = ledger.create_tenant(COMPANY).await?.id;
-    let mut office = Office { ledger, env, tenant, people: Vec::new(), technicians: Vec::new() };
-    for (i, (login, name, role)) in PEOPLE.iter().enumerate() {
-        let code = format!("B{:02}", i + 1);
-        let id = cli::add_staff(&office.ledger, tenant, name, &code, "", BTreeSet::from([*role])).await?;
-        auth::set_password(&office.ledger, tenant, id, login, PASSWORD).await?;
-        office.people.push((*role, id));
+/// A job of the live day.
+struct Job {
+    order: WorkOrderId,
+    visit: VisitId,
+    site: Site,
+    fault: usize,
+    number: String,
+}
+
+/// What the demo says, and at which pace it goes on.
+struct Teller {
+    lang: Language,
+    pace: Duration,
+}
+
+impl Teller {
+    fn say(&self, key: &str, values: &[(&str, &str)]) -> Result<()> {
+        let clock = Zone { minutes: 480 }.clock(crate::SystemEnv.now());
+        Ok(say!("{clock}  {}", tf(self.lang, key, values))?)
     }
-    for (i, name) in TECHNICIANS.iter().enumerate() {
-        let code = format!("S{:02}", i + 1);
-        let roles = BTreeSet::from([Role::Technician]);
-        office.technicians.push(cli::add_staff(&office.ledger, tenant, name, &code, "", roles).await?);
+
+    fn comma(&self) -> &'static str {
+        if self.lang == Language::ZhCn { "、" } else { ", " }
     }
-    let today = Zone { minutes: 480 }.day(now);
-    let ago = |days: i32| -> Option<Date> { today.checked_sub(jiff::Span::new().days(days)).ok() };
-    let mut customers = Vec::new();
-    for i in 0..40usize {
-        let (customer, machine) = (CustomerId(office.id()), office.item());
-        let days = i32::try_from(i).unwrap_or(0) * 12;
-        let completed = ago(400 + days);
-        let put = Command::PutCustomer {
-            id: customer,
-            name: format!("{}{}", PLACES[i % 10], TRADES[i / 10]),
-            code: format!("C{:03}", i + 1),
-            project_completed: completed,
-            call_interval_days: None,
-        };
-        let contact =
-            Contact { name: "吴厂长".into(), phone: format!("029-5550{:04}", 1000 + i), ..Contact::default() };
-        let address =
-            Address { text: format!("陕西省{}县工业园{}号", PLACES[i % 10], i + 1), ..Address::default() };
-        let equipment = Equipment {
-            model: format!("ZM-{}000", 3 + i % 4),
-            serial: format!("WB{:05}", 20_000 + i),
-            name: "纸浆模塑成型机".into(),
-            installed: ago(60 + days),
-            ..Equipment::default()
-        };
-        for command in [
-            put,
-            Command::PutContact { customer, id: office.item(), contact },
-            Command::PutAddress { customer, id: office.item(), address },
-            Command::PutEquipment { customer, id: machine, equipment },
-        ] {
-            office.office(Role::Clerk, command).await?;
-        }
-        if i % 3 == 0 {
-            let contract = Contract {
-                kind: ContractKind::Annual,
-                number: format!("HT-{:03}", i + 1),
-                from: ago(200),
-                to: ago(-165),
-                ..Contract::default()
-            };
-            office.office(Role::Clerk, Command::PutContract { customer, id: office.item(), contract }).await?;
-        }
-        customers.push((customer, machine));
+
+    /// So that a person can follow, and see pages change.
+    async fn breathe(&self) {
+        tokio::time::sleep(self.pace).await;
     }
-    // A year of jobs, eleven days apart, with calls, complaints and ideas.
-    for n in 0..32usize {
-        let days = 360 - i64::try_from(n).unwrap_or(0) * 11;
-        office.env.back.store(days * Millis::DAY, Ordering::SeqCst);
-        let (customer, machine) = customers[n % customers.len()];
-        let who = office.technicians[n % 6];
-        let order = office.dispatch(customer, machine, FAULTS[n % 5], &[who]).await?;
-        let rate =
-            [Satisfaction::VerySatisfied, Satisfaction::Satisfied, Satisfaction::Neutral, Satisfaction::Dissatisfied];
-        office.finish(order, who, rate[if n % 8 == 7 { 3 } else { n % 3 }]).await?;
-        if n % 8 == 7 {
-            let complaint = Command::FileComplaint {
-                id: ComplaintId(office.id()),
-                customer,
-                work_order: Some(order),
-                staff: BTreeSet::from([who]),
-                about: ComplaintAbout::LateArrival,
-                description: "来得太慢,停产半天。".into(),
-                received: None,
-            };
-            office.office(Role::Clerk, complaint).await?;
-        }
-        if n % 10 == 5 {
-            let title = "成型机滤网改快拆结构".to_owned();
-            let (id, text) = (SuggestionId(office.id()), "现场拆洗滤网要四十分钟,改为快拆可减到五分钟。".to_owned());
-            office.by(who, Role::Technician, Command::Suggest { id, title, text, work_order: Some(order) }).await?;
-        }
-        let call = Command::RecordCall {
-            id: FollowUpId(office.id()),
-            customer,
-            due: None,
-            outcome: CallOutcome::Normal,
-            opinion: "设备正常,希望定期保养。".into(),
-            request: None,
-        };
-        office.office(Role::Clerk, call).await?;
-    }
-    office.env.back.store(0, Ordering::SeqCst);
-    Ok((office, customers))
 }
 
 /// Runs the demo. With `--once` it ends after a day that the office has seen.
@@ -382,38 +159,79 @@ async fn company(ledger: Ledger, env: Arc<DemoEnv>) -> Result<(Office, Vec<(Cust
 /// Where something is not as it should be.
 pub async fn run(args: DemoArgs) -> Result<()> {
     if args.dir.exists() && std::fs::read_dir(&args.dir)?.next().is_some() {
-        return Err(Error::Conflict { code: "not_empty", detail: format!("{} is not empty", args.dir.display()) });
+        let detail = format!("{} is not empty: remove it, or name another with --dir", args.dir.display());
+        return Err(Error::Conflict { code: "not_empty", detail });
     }
-    std::fs::create_dir_all(&args.dir)?;
-    let config = Config {
-        listen: std::net::SocketAddr::from(([127, 0, 0, 1], args.port)),
+    let port = args.port.unwrap_or(if args.once { 0 } else { 8080 });
+    let mut config = Config {
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], port)),
         data: args.dir.join("server"),
         ..Config::default()
     };
+    // The page is plain HTTP on this machine: browsers would not send a `Secure` cookie back.
+    config.auth.insecure_cookies = true;
+    // Known before the year is written: a port in use ends the demo at once.
+    drop(std::net::TcpListener::bind(config.listen).map_err(|e| Error::listen(config.listen, e))?);
     std::fs::create_dir_all(&config.data)?;
     let env = Arc::new(DemoEnv::default());
     let storage = crate::open_storage(&config.database_path())?;
     let gate = crate::gate::Gate::workers(&config.gate)?;
     let ledger = Ledger::new(storage, Arc::clone(&env) as Arc<dyn Env>).with_gate(gate);
-    println!("正在准备 {COMPANY} 的一年 preparing a year of the company …");
-    let (office, customers) = company(ledger.clone(), env).await?;
+    let lang = args.lang;
+    say!("{}", tf(lang, "demo.preparing", &[("company", COMPANY)]))?;
+    let begin = std::time::Instant::now();
+    let mut office = past::company(ledger.clone(), env, args.seed, crate::SystemEnv.now()).await?;
     let server = crate::serve_with(config, ledger).await?;
     let url = format!("http://{}", server.addr);
-    println!("地址 address: {url}");
-    for (login, name, role) in PEOPLE {
-        println!("  {login} / {PASSWORD}  {name} ({role})");
-    }
-    let played = play(&office, &customers, &args, &url).await;
-    if args.once || played.is_err() {
-        server.shutdown().await?;
-        return played;
-    }
-    println!("按 Ctrl-C 结束 Ctrl-C ends");
-    let _ = tokio::signal::ctrl_c().await;
-    server.shutdown().await
+    introduce(&office, &args, &url, begin.elapsed()).await?;
+    let tell = Teller { lang, pace: if args.once { Duration::ZERO } else { Duration::from_secs(4) } };
+    let played = tokio::select! {
+        played = play(&mut office, &args, &tell, &url) => played,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    server.shutdown().await?;
+    played?;
+    say!("{}", tf(lang, "demo.ended", &[("dir", &args.dir.display().to_string())]))?;
+    Ok(())
 }
 
-async fn play(office: &Office, customers: &[(CustomerId, ItemId)], args: &DemoArgs, url: &str) -> Result<()> {
+/// The address, the logins, what there is to see.
+async fn introduce(office: &Office, args: &DemoArgs, url: &str, took: Duration) -> Result<()> {
+    let lang = args.lang;
+    let count = async |kind| -> Result<String> {
+        let counts = office.ledger.storage().counts(office.tenant, kind).await?;
+        Ok(counts.iter().map(|(_, n)| *n as usize).sum::<usize>().to_string())
+    };
+    let (customers, orders) = (count(Kind::Customer).await?, count(Kind::WorkOrder).await?);
+    let (complaints, calls) = (count(Kind::Complaint).await?, count(Kind::FollowUp).await?);
+    let seconds = format!("{:.1}", took.as_secs_f64());
+    let values = [
+        ("customers", customers.as_str()),
+        ("orders", &orders),
+        ("complaints", &complaints),
+        ("calls", &calls),
+        ("seconds", &seconds),
+    ];
+    say!("{}\n", tf(lang, "demo.ready", &values))?;
+    say!("  {}", tf(lang, "demo.address", &[("url", url)]))?;
+    say!("  {}\n", tf(lang, "demo.password", &[("password", PASSWORD)]))?;
+    let rows: Vec<Vec<String>> = PEOPLE
+        .iter()
+        .map(|(login, name, role)| vec![format!("  {login}"), (*name).to_owned(), messages::label(lang, *role).to_owned()])
+        .collect();
+    let heads = ["demo.login", "cli.person", "field.roles"].map(|key| messages::t(lang, key).to_owned());
+    let heads = [format!("  {}", heads[0]), heads[1].clone(), heads[2].clone()];
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    crate::term::out(format_args!("{}\n", crate::device::table(&heads, &rows)))?;
+    let comma = if lang == Language::ZhCn { "、" } else { ", " };
+    say!("  {}", tf(lang, "demo.phones", &[("names", &TECHNICIANS.join(comma)), ("dir", &args.dir.display().to_string())]))?;
+    if !args.once {
+        say!("  {}", messages::t(lang, "demo.ctrl_c"))?;
+    }
+    Ok(say!("")?)
+}
+
+async fn play(office: &mut Office, args: &DemoArgs, tell: &Teller, url: &str) -> Result<()> {
     let mut phones = Vec::new();
     for (i, name) in TECHNICIANS.iter().enumerate() {
         let folder = args.dir.join(format!("phone-{}", i + 1));
@@ -427,78 +245,204 @@ async fn play(office: &Office, customers: &[(CustomerId, ItemId)], args: &DemoAr
         client.enrol(url, &code.code, name).await.map_err(Error::Core)?;
         phones.push(Phone { name, engine, client });
     }
-    let mut round = 0;
-    loop {
-        println!("第 {} 天 day {}", round + 1, round + 1);
-        let mut orders = Vec::new();
-        for (i, phone) in phones.iter().enumerate() {
-            let (customer, machine) = customers[(round * 6 + i) % customers.len()];
-            // The first job is shared with the second technician.
-            let mut who = vec![office.technicians[i]];
-            if i == 0 {
-                who.push(office.technicians[1]);
-            }
-            orders.push(office.dispatch(customer, machine, FAULTS[i % 5], &who).await?);
-            phone.sync().await?;
-        }
-        for phone in &phones {
-            phone.sync().await?;
-        }
-        println!("— 全部离线 everybody offline —");
-        for (i, phone) in phones.iter().enumerate() {
-            phone.work(orders[i], i != 0)?;
-        }
-        // The second phone writes into the first's visit at the same time.
-        let shared = VisitId::of_dispatch(orders[0], ROUND);
-        phones[1].execute(&Command::OpenVisit { work_order: orders[0] })?;
-        let note = ItemId(phones[1].with(|e| Ok(e.new_id()))?);
-        phones[1].execute(&Command::AddNote { visit: shared, id: note, text: "副手:阀组已清洗".into() })?;
-        let other = Command::Accept { visit: shared, accepted: false, remark: "客户要求再试机".into() };
-        phones[1].execute(&other)?;
-        println!("— 恢复网络 network is back —");
-        for _ in 0..2 {
-            for phone in &phones {
-                phone.sync().await?;
-            }
-        }
-        check(office, &phones, &orders).await?;
-        println!("办公室已看到全部 {} 单 the office sees all {} jobs", orders.len(), orders.len());
-        round += 1;
+    for day in 0.. {
+        let jobs = live_day(office, &phones, tell, day).await?;
+        check(office, &phones, &jobs).await?;
+        let n = jobs.len().to_string();
+        tell.say("demo.all_there", &[("n", &n)])?;
         if args.once {
             return Ok(());
         }
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(30)) => {}
+        tell.say("demo.look", &[("url", url)])?;
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        settle(office, &phones, tell, &jobs).await?;
+    }
+    Ok(())
+}
+
+/// Everybody fetches a job, works it without a network, and comes back to an office that changed its mind.
+async fn live_day(office: &mut Office, phones: &[Phone], tell: &Teller, day: usize) -> Result<Vec<Job>> {
+    tell.say("demo.day", &[("n", &(day + 1).to_string())])?;
+    let mut jobs = Vec::new();
+    for i in 0..phones.len() {
+        let site = office.sites[(day * 6 + i) % office.sites.len()].clone();
+        let fault = office.dice.below(FAULTS.len());
+        let mut who = vec![office.technicians[i]];
+        // The first job is shared with the second technician.
+        if i == 0 {
+            who.push(office.technicians[1]);
+        }
+        let order = office.dispatch(&site, fault, &who).await?;
+        let number = office.view(order).await?.summary.number;
+        jobs.push(Job { order, visit: VisitId::of_dispatch(order, ROUND), site, fault, number });
+    }
+    for phone in phones {
+        sync(phone).await?;
+    }
+    tell.say("demo.dispatched", &[("n", &jobs.len().to_string())])?;
+    tell.breathe().await;
+    tell.say("demo.offline", &[("names", &TECHNICIANS.join(tell.comma()))])?;
+    for (phone, job) in phones.iter().zip(&jobs) {
+        phone.arrive(job)?;
+        tell.say(
+            "demo.arrives",
+            &[("name", phone.name), ("customer", &job.site.name), ("fault", FAULTS[job.fault].0)],
+        )?;
+        tell.breathe().await;
+    }
+    // Meanwhile at the office, which knows nothing of all this.
+    let (reassigned, cancelled) = (&jobs[REASSIGNED], &jobs[CANCELLED]);
+    let to = office.technicians[5];
+    let reason = "就近改派".to_owned();
+    let assign = Command::Assign { id: reassigned.order, technicians: vec![to], reason };
+    office.office(Role::ServiceManager, &[assign]).await?;
+    tell.say(
+        "demo.reassigns",
+        &[("number", &reassigned.number), ("name", phones[REASSIGNED].name), ("other", phones[5].name)],
+    )?;
+    let cancel = Command::CancelWorkOrder { id: cancelled.order, reason: "客户来电:不修了".into() };
+    office.office(Role::ServiceManager, &[cancel]).await?;
+    tell.say("demo.cancels", &[("number", &cancelled.number), ("name", phones[CANCELLED].name)])?;
+    tell.breathe().await;
+    for (i, (phone, job)) in phones.iter().zip(&jobs).enumerate() {
+        phone.work(job, day * 6 + i)?;
+        // The shared job is not signed: the two do not agree about it yet.
+        if i != 0 {
+            phone.sign(job)?;
+        }
+        tell.say("demo.finishes", &[("name", phone.name), ("customer", &job.site.name)])?;
+        tell.breathe().await;
+    }
+    // The second phone writes into the first's visit at the same time.
+    let shared = &jobs[0];
+    phones[1].execute(&Command::OpenVisit { work_order: shared.order })?;
+    let note = phones[1].item()?;
+    phones[1].execute(&Command::AddNote { visit: shared.visit, id: note, text: "副手:阀组已清洗".into() })?;
+    let other = Command::Accept { visit: shared.visit, accepted: false, remark: "客户要求再试机".into() };
+    phones[1].execute(&other)?;
+    tell.say("demo.clashes", &[("name", phones[0].name), ("other", phones[1].name), ("customer", &shared.site.name)])?;
+    tell.breathe().await;
+    tell.say("demo.online", &[])?;
+    for phone in phones {
+        let r = sync(phone).await?;
+        let (sent, got, photos) = (r.pushed.to_string(), r.received.to_string(), r.uploaded.to_string());
+        tell.say("demo.synced", &[("name", phone.name), ("sent", &sent), ("got", &got), ("photos", &photos)])?;
+        tell.breathe().await;
+    }
+    // What came in from the others meanwhile.
+    for phone in phones {
+        sync(phone).await?;
+    }
+    merged(office, &phones[0], tell, &jobs).await?;
+    Ok(jobs)
+}
+
+async fn sync(phone: &Phone) -> Result<onsite_core::sync::session::SyncReport> {
+    phone.client.sync_once().await.map_err(Error::Core)
+}
+
+/// One sentence for everything that a merge left to be decided.
+async fn merged(office: &Office, first: &Phone, tell: &Teller, jobs: &[Job]) -> Result<()> {
+    let names = crate::office::names(&office.ledger, office.tenant).await?;
+    let find = |id: StaffId| names.get(&id).cloned().unwrap_or_default();
+    let words = Words { lang: tell.lang, utc_offset_minutes: 480, names: &find };
+    for (job, open) in contradictions(office, jobs).await? {
+        let said = open.explain();
+        let (first, second) = (&said.first, &said.second);
+        let name = |by: Option<StaffId>| by.map_or_else(String::new, |id| words.name(id));
+        let sentence = tf(
+            tell.lang,
+            &said.message,
+            &[
+                ("who", &name(first.by)),
+                ("at", &words.stamp(&first.at)),
+                ("other", &name(second.by)),
+                ("other_at", &words.stamp(&second.at)),
+            ],
+        );
+        tell.say("demo.merged", &[("number", &jobs[job].number), ("sentence", &sentence)])?;
+    }
+    let shared = first.with(|e| e.show(DocRef::new(Kind::Visit, jobs[0].visit)))?;
+    for clash in &shared.clashes {
+        let said: Vec<String> = clash
+            .values
+            .iter()
+            .map(|v| {
+                let who = v.by.map_or_else(String::new, |by| words.name(by));
+                format!("{who}: {}", words.told(&clash.path, &v.value))
+            })
+            .collect();
+        let field = messages::path(tell.lang, Kind::Visit, &clash.path);
+        tell.say("demo.clash", &[("number", &jobs[0].number), ("field", &field), ("values", &said.join(" / "))])?;
+    }
+    Ok(())
+}
+
+/// What contradicts in the day's jobs, by the job's place.
+async fn contradictions(office: &Office, jobs: &[Job]) -> Result<Vec<(usize, Contradiction)>> {
+    let mut found = Vec::new();
+    for (n, job) in jobs.iter().enumerate() {
+        let Entity::WorkOrder(order) = office.view(job.order).await?.entity()? else { continue };
+        let Entity::Visit(visit) = office.view(job.visit).await?.entity()? else { continue };
+        let (_, open) = stage::stage(&order, &[(job.visit, visit)], office.env.now());
+        found.extend(open.into_iter().map(|c| (n, c)));
+    }
+    Ok(found)
+}
+
+/// The next morning: what was left to decide is decided.
+async fn settle(office: &Office, phones: &[Phone], tell: &Teller, jobs: &[Job]) -> Result<()> {
+    for (job, open) in contradictions(office, jobs).await? {
+        let reason = "已与技术员核实,以现场记录为准".to_owned();
+        let command = Command::Settle { id: jobs[job].order, contradiction: open.key, reason };
+        office.office(Role::ServiceManager, &[command]).await?;
+    }
+    let doc = DocRef::new(Kind::Visit, jobs[0].visit);
+    let clashes = phones[0].with(|e| e.show(doc))?.clashes;
+    for clash in clashes {
+        if let Some(value) = clash.values.first() {
+            phones[0].execute(&Command::ChooseClash { doc, path: clash.path.clone(), choice: value.change })?;
         }
     }
+    sync(&phones[0]).await?;
+    tell.say("demo.settled", &[])
 }
 
 /// Every job done offline must stand at the office as on its phone.
-async fn check(office: &Office, phones: &[Phone], orders: &[WorkOrderId]) -> Result<()> {
+async fn check(office: &Office, phones: &[Phone], jobs: &[Job]) -> Result<()> {
     let wrong = |what: String| Error::Internal(format!("demo: {what}"));
-    for (order, phone) in orders.iter().zip(phones) {
-        let visit = VisitId::of_dispatch(*order, ROUND);
-        let there = office.entity(Kind::Visit, visit.0).await?;
-        let Some((Entity::Visit(v), heads)) = there else {
-            return Err(wrong(format!("the office lacks the visit of {order}")));
+    for (job, phone) in jobs.iter().zip(phones) {
+        let there = office.view(job.visit).await?;
+        let Entity::Visit(v) = there.entity()? else {
+            return Err(wrong(format!("the office lacks the visit of {}", job.number)));
         };
-        let here = phone.with(|e| e.show(DocRef::new(Kind::Visit, visit)))?;
-        if here.heads != heads || here.entity != Entity::Visit(v.clone()) {
-            return Err(wrong(format!("{} and the office differ about {visit}", phone.name)));
+        let here = phone.with(|e| e.show(DocRef::new(Kind::Visit, job.visit)))?;
+        if here.heads != there.heads || here.entity != Entity::Visit(v.clone()) {
+            return Err(wrong(format!("{} and the office differ about {}", phone.name, job.number)));
         }
         if v.outcome != Some(Outcome::Completed) || v.events.is_empty() {
-            return Err(wrong(format!("the work on {visit} is not all there")));
+            return Err(wrong(format!("the work on {} is not all there", job.number)));
+        }
+        for photo in v.photos.values().filter_map(|p| p.blob) {
+            if office.ledger.storage().blob(office.tenant, photo).await?.is_none() {
+                return Err(wrong(format!("a photo of {} is not at the office", job.number)));
+            }
         }
         let status = phone.with(|e| e.status())?;
-        if status.unsent_changes > 0 || status.refused > 0 {
-            return Err(wrong(format!(
-                "{} has {} unsent, {} refused",
-                phone.name, status.unsent_changes, status.refused
-            )));
+        if !status.safe_to_hand_in || status.refused > 0 {
+            let (unsent, refused) = (status.unsent_changes, status.refused);
+            return Err(wrong(format!("{} has {unsent} unsent, {refused} refused", phone.name)));
+        }
+    }
+    let open = contradictions(office, jobs).await?;
+    for (job, what) in [(REASSIGNED, "reassigned"), (CANCELLED, "cancelled")] {
+        if !open.iter().any(|(n, e)| *n == job && e.name().starts_with(what)) {
+            return Err(wrong(format!("nobody sees that {} was {what} meanwhile", jobs[job].number)));
         }
     }
     let clashes = office.ledger.storage().list(office.tenant, &Query { clashes: true, ..Query::default() }).await?;
-    println!("  待选定的冲突 clashes for the office: {}", clashes.len());
+    if !clashes.iter().any(|v| v.summary.doc.id == jobs[0].visit.into()) {
+        return Err(wrong("nobody sees that two phones disagree".into()));
+    }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod show;
 mod write;
 
 pub use args::DeviceArgs;
+pub(crate) use show::table;
 
 use crate::term::{complain, say, strict};
 use args::{Do, Rescue};

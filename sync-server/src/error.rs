@@ -99,6 +99,17 @@ impl Error {
         Error::Bad { code, field: field.into(), detail: detail.into() }
     }
 
+    /// An address that cannot be listened on.
+    pub fn listen(addr: std::net::SocketAddr, e: std::io::Error) -> Self {
+        match e.kind() {
+            std::io::ErrorKind::AddrInUse => Error::Conflict {
+                code: "address_in_use",
+                detail: format!("another program listens on {addr}: stop it, or listen elsewhere"),
+            },
+            kind => Error::File(std::io::Error::new(kind, format!("listen on {addr}: {e}"))),
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &str {
         match self {

@@ -1,5 +1,6 @@
 //! The Onsite sync server: ledger, gate, office, routes.
 
+pub mod audit;
 pub mod auth;
 pub mod blobs;
 pub mod cli;
@@ -166,7 +167,7 @@ pub async fn serve_with(mut config: Config, ledger: Ledger) -> Result<Running> {
     config.check().map_err(|e| Error::bad("bad_config", "", e.to_string()))?;
     metrics::install();
     let listener = std::net::TcpListener::bind(config.listen)
-        .map_err(|e| Error::File(std::io::Error::new(e.kind(), format!("listen on {}: {e}", config.listen))))?;
+        .map_err(|e| Error::listen(config.listen, e))?;
     listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
     // So that addresses made from it are right on port 0 too.

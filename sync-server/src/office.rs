@@ -7,13 +7,14 @@ use crate::ledger::{Ledger, Session};
 use crate::storage::{AsideDecision, Audit, Batch, CounterStep, Device, DeviceSync, Idempotent, Query, SetAside, View};
 use onsite_core::document::{Change, Clash, Doc};
 use onsite_core::domain::{
-    Author, ChangeHash, Command, DeviceId, DocId, DocRef, Kind, Millis, Moment, Rejection, Role, StaffId, Stamp,
-    TenantId, WorkOrderId, Write, decide,
+    Author, ChangeHash, Command, DeviceId, DocId, DocRef, Kind, Millis, Moment, Record as _, Rejection, Role, SETTINGS,
+    Settings, SettingsPatch, StaffId, Stamp, TenantId, WorkOrderId, Write, decide,
 };
 use onsite_core::store::rescue;
 use onsite_core::sync::protocol::{Fate, Push};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
 
 /// Counts the commands that may give somebody a work number.
 const STAFF_CODES: &str = "staff_codes";
@@ -388,6 +389,82 @@ impl Ledger {
             }
         }
         Ok(adopted)
+    }
+}
+
+/// Who acts where the operator does, by command on the server's machine.
+fn operator(roles: impl IntoIterator<Item = Role>) -> Author {
+    Author { staff: StaffId(uuid::Uuid::nil()), roles: roles.into_iter().collect(), device_code: None }
+}
+
+/// Gives a new company its settings document, with its name for the forms:
+/// without one no phone could say that it holds the settings.
+///
+/// # Errors
+/// What the rule says; the storage's.
+pub async fn open_company(ledger: &Ledger, company: TenantId, name: &str) -> Result<()> {
+    let patch = SettingsPatch { company: Some(name.to_owned()), ..SettingsPatch::default() };
+    ledger.execute(company, &operator([Role::Admin]), &Command::ChangeSettings(patch), None).await?;
+    Ok(())
+}
+
+/// Creates a member of staff, on the operator's authority.
+///
+/// # Errors
+/// What the rule says.
+pub async fn add_staff(
+    ledger: &Ledger,
+    company: TenantId,
+    name: &str,
+    code: &str,
+    phone: &str,
+    roles: BTreeSet<Role>,
+) -> Result<StaffId> {
+    let id = StaffId(ledger.env().new_id());
+    let command = Command::PutStaff { id, name: name.into(), code: code.into(), phone: phone.into(), roles };
+    ledger.execute(company, &operator([Role::Admin]), &command, None).await?;
+    Ok(id)
+}
+
+/// Finds a company by its id or name.
+///
+/// # Errors
+/// [`Error::NotFound`], or `ambiguous`.
+pub async fn find_company(ledger: &Ledger, who: &str) -> Result<TenantId> {
+    let all = ledger.storage().tenants().await?;
+    let mut found = all.iter().filter(|t| t.id.to_string() == who || t.name == who);
+    match (found.next(), found.next()) {
+        (Some(t), None) => Ok(t.id),
+        (None, _) => Err(Error::NotFound(format!("no company {who:?}"))),
+        _ => Err(Error::bad("ambiguous", "company", format!("several companies are called {who:?}: give the id"))),
+    }
+}
+
+/// A company's settings, or their defaults.
+///
+/// # Errors
+/// The storage's.
+pub async fn settings(ledger: &Ledger, company: TenantId) -> Result<Settings> {
+    Ok(match ledger.storage().views(company, &[SETTINGS]).await?.pop() {
+        Some(view) => Settings::unwrap(view.entity()?).unwrap_or_default(),
+        None => Settings::default(),
+    })
+}
+
+/// The names of a company's people, those who left too.
+///
+/// # Errors
+/// The storage's.
+pub async fn names(ledger: &Ledger, company: TenantId) -> Result<HashMap<StaffId, String>> {
+    let mut names = HashMap::new();
+    let mut query = Query { kind: Some(Kind::Staff), limit: 1000, ..Query::default() };
+    loop {
+        let page = ledger.storage().list(company, &query).await?;
+        names.extend(page.iter().map(|v| (v.summary.doc.id.into(), v.summary.title.clone())));
+        match page.last() {
+            Some(last) if page.len() == query.page() => query.after = Some(last.key()),
+            _ => return Ok(names),
+        }
     }
 }
 

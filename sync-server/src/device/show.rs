@@ -59,7 +59,7 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 /// A table with aligned columns, CJK counted as two.
-pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     const MOST: usize = 38;
     let cells: Vec<Vec<String>> = std::iter::once(headings.iter().map(|h| (*h).to_owned()).collect())
         .chain(rows.iter().cloned())

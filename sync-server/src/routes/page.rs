@@ -1,7 +1,7 @@
 //! The office's plain pages, rendered here: they work without a script.
 
 use super::{Office, id};
-use crate::{App, auth::OfficeSession, error::Error, storage::View};
+use crate::{App, auth::OfficeSession, error::Error, office, storage::View};
 use askama::Template;
 use axum::{
     extract::{FromRequestParts, Path, State},
@@ -9,7 +9,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
 };
 use onsite_core::domain::{
-    Customer, DocId, Entity, Kind, Millis, Record, SETTINGS, Settings, StaffId, Visit, VisitId, WorkOrder, Zone,
+    Customer, DocId, Kind, Millis, Record, Settings, StaffId, Visit, VisitId, WorkOrder, Zone,
 };
 use onsite_core::{
     forms,
@@ -112,25 +112,9 @@ struct Company {
 
 impl Company {
     async fn of(app: &App, who: &OfficeSession) -> Result<Self, Error> {
-        let storage = app.ledger.storage();
-        let settings = match storage.views(who.tenant, &[SETTINGS]).await?.pop() {
-            Some(view) => Settings::unwrap(view.entity()?).unwrap_or_default(),
-            None => Settings::default(),
-        };
-        let mut names = HashMap::new();
-        let mut query = crate::storage::Query { kind: Some(Kind::Staff), limit: 1000, ..Default::default() };
-        loop {
-            let page = storage.list(who.tenant, &query).await?;
-            for view in &page {
-                if let Entity::Staff(s) = view.entity()? {
-                    names.insert(view.summary.doc.id.into(), s.name);
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() == query.page() => query.after = Some(last.key()),
-                _ => return Ok(Self { settings, names }),
-            }
-        }
+        let settings = office::settings(&app.ledger, who.tenant).await?;
+        let names = office::names(&app.ledger, who.tenant).await?;
+        Ok(Self { settings, names })
     }
 
     fn name(&self, id: StaffId) -> String {
