@@ -375,11 +375,12 @@ async fn audit_chain(config: &Config, what: AuditCommand) -> Result<(), Error> {
 
 async fn import(config: &Config, args: Import) -> Result<(), Error> {
     use crate::import::{Failed, MAX_FILE, run};
-    let size = std::fs::metadata(&args.file)?.len();
+    let named = |e: std::io::Error| Error::File(std::io::Error::new(e.kind(), format!("{}: {e}", args.file.display())));
+    let size = std::fs::metadata(&args.file).map_err(named)?.len();
     if size > MAX_FILE as u64 {
         return Err(Error::TooLarge(format!("{}: {size} bytes; at most {MAX_FILE}", args.file.display())));
     }
-    let bytes = std::fs::read(&args.file)?;
+    let bytes = std::fs::read(&args.file).map_err(named)?;
     let ledger = crate::open(config).await?;
     let company = office::find_company(&ledger, &args.company).await?;
     let operator = Author {
@@ -388,16 +389,14 @@ async fn import(config: &Config, args: Import) -> Result<(), Error> {
         device_code: None,
     };
     match run(&ledger, company, &operator, &bytes, &args.file.to_string_lossy(), args.dry_run).await {
-        Ok(plan) => {
-            Ok(say!(
-                "customers: {} new, {} changed; equipment: {} new, {} changed{}",
-                plan.customers_new,
-                plan.customers_changed,
-                plan.equipment_new,
-                plan.equipment_changed,
-                if args.dry_run { " (only checked)" } else { "" }
-            )?)
-        }
+        Ok(plan) => Ok(say!(
+            "customers: {} new, {} changed; equipment: {} new, {} changed{}",
+            plan.customers_new,
+            plan.customers_changed,
+            plan.equipment_new,
+            plan.equipment_changed,
+            if args.dry_run { " (only checked)" } else { "" }
+        )?),
         Err(Failed::Lines(lines)) => {
             for line in &lines {
                 complain(&format!("{}: {line}", args.file.display()));

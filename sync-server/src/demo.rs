@@ -5,6 +5,8 @@
 
 mod past;
 mod picture;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
@@ -13,8 +15,8 @@ use crate::term::say;
 use crate::{Config, auth};
 use onsite_core::domain::stage::{self, Contradiction};
 use onsite_core::domain::{
-    Command, DocRef, Entity, EventKind, Fen, ItemId, Kind, Outcome, PayMethod, Role, Satisfaction, StaffId,
-    VisitId, WorkOrderId, Zone,
+    Command, DocRef, Entity, EventKind, Fen, ItemId, Kind, Outcome, PayMethod, Role, Satisfaction, StaffId, VisitId,
+    WorkOrderId, Zone,
 };
 use onsite_core::engine::{Client, Engine};
 use onsite_core::env::Env;
@@ -181,6 +183,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     say!("{}", tf(lang, "demo.preparing", &[("company", COMPANY)]))?;
     let begin = std::time::Instant::now();
     let mut office = past::company(ledger.clone(), env, args.seed, crate::SystemEnv.now()).await?;
+    past::logins(&office).await?;
     let server = crate::serve_with(config, ledger).await?;
     let url = format!("http://{}", server.addr);
     introduce(&office, &args, &url, begin.elapsed()).await?;
@@ -217,14 +220,19 @@ async fn introduce(office: &Office, args: &DemoArgs, url: &str, took: Duration) 
     say!("  {}\n", tf(lang, "demo.password", &[("password", PASSWORD)]))?;
     let rows: Vec<Vec<String>> = PEOPLE
         .iter()
-        .map(|(login, name, role)| vec![format!("  {login}"), (*name).to_owned(), messages::label(lang, *role).to_owned()])
+        .map(|(login, name, role)| {
+            vec![format!("  {login}"), (*name).to_owned(), messages::label(lang, *role).to_owned()]
+        })
         .collect();
     let heads = ["demo.login", "cli.person", "field.roles"].map(|key| messages::t(lang, key).to_owned());
     let heads = [format!("  {}", heads[0]), heads[1].clone(), heads[2].clone()];
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     crate::term::out(format_args!("{}\n", crate::device::table(&heads, &rows)))?;
     let comma = if lang == Language::ZhCn { "、" } else { ", " };
-    say!("  {}", tf(lang, "demo.phones", &[("names", &TECHNICIANS.join(comma)), ("dir", &args.dir.display().to_string())]))?;
+    say!(
+        "  {}",
+        tf(lang, "demo.phones", &[("names", &TECHNICIANS.join(comma)), ("dir", &args.dir.display().to_string())])
+    )?;
     if !args.once {
         say!("  {}", messages::t(lang, "demo.ctrl_c"))?;
     }

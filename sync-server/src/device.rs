@@ -69,7 +69,16 @@ fn explain(e: &Error, lang: Language) -> String {
                 None => messages::refusal(lang, code, "", detail),
             };
         }
-        Error::Invalid { field, detail } => format!("{}{colon}{detail}", messages::field(lang, field)),
+        Error::Invalid { field, detail } => {
+            // A detail of ours is a message's key, with what it is about after a blank.
+            let (key, about) = detail.split_once(' ').unwrap_or((detail, ""));
+            let words = match messages::find(lang, key) {
+                Some(_) => tf(lang, key, &[("about", about)]),
+                None => detail.clone(),
+            };
+            format!("{}{colon}{words}", messages::field(lang, field))
+        }
+        Error::File(e) => e.to_string(),
         Error::NotFound(detail) | Error::UnsentWork(detail) | Error::Damaged(detail) => detail.clone(),
         other => other.to_string(),
     };
@@ -80,7 +89,7 @@ fn explain(e: &Error, lang: Language) -> String {
 }
 
 fn open(args: &DeviceArgs) -> Result<Phone> {
-    std::fs::create_dir_all(&args.data)?;
+    named(&args.data, std::fs::create_dir_all(&args.data))?;
     let conn = rusqlite::Connection::open(args.data.join("device.sqlite"))?;
     let blobs = FolderBlobs::open(args.data.join("blobs"))?;
     let engine = Engine::open(conn, Box::new(SystemEnv), Box::new(blobs))?;
@@ -93,7 +102,7 @@ fn invalid(field: &'static str, detail: impl Into<String>) -> Error {
 
 /// Yuan with at most two decimals, as fen.
 pub(crate) fn fen(yuan: &str) -> Result<Fen> {
-    let bad = || invalid("amount", format!("{yuan:?} is not an amount in yuan such as 1200 or 99.50"));
+    let bad = || invalid("amount", format!("cli.bad_amount {yuan}"));
     let (negative, digits) = match yuan.trim().strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, yuan.trim()),
@@ -135,7 +144,7 @@ fn media_type(bytes: &[u8]) -> Result<&'static str> {
         [0x89, b'P', b'N', b'G', ..] => Ok("image/png"),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok("image/webp"),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Ok("image/heic"),
-        _ => Err(invalid("photo", "is neither JPEG, PNG, WebP nor HEIC")),
+        _ => Err(invalid("photo", "cli.bad_photo")),
     }
 }
 
@@ -198,7 +207,7 @@ impl Phone {
             [one] => Ok(one.summary.doc),
             [] => Err(Error::NotFound(format!("{text:?}"))),
             many => {
-                Err(invalid("job", tf(self.lang, "cli.ambiguous", &[("text", text), ("n", &many.len().to_string())])))
+                Err(invalid("item", tf(self.lang, "cli.ambiguous", &[("text", text), ("n", &many.len().to_string())])))
             }
         }
     }
@@ -250,7 +259,7 @@ impl Phone {
             return Ok(text);
         }
         if !std::io::stdin().is_terminal() {
-            return Err(invalid("passphrase", "no terminal to ask at: set ONSITE_PASSPHRASE"));
+            return Err(invalid("passphrase", "cli.no_terminal"));
         }
         Ok(rpassword::prompt_password("Passphrase: ")?)
     }
@@ -347,12 +356,12 @@ impl Phone {
             }
             Do::Rescue(Rescue::Export { file }) => {
                 let sealed = self.engine().rescue_export(&Self::passphrase()?)?;
-                std::fs::write(&file, &sealed)?;
+                named(&file, std::fs::write(&file, &sealed))?;
                 let size = crate::term::bytes(sealed.len() as u64);
                 self.say("cli.rescued", &[("file", &file.to_string_lossy()), ("bytes", &size)])
             }
             Do::Rescue(Rescue::Import { file }) => {
-                let bytes = std::fs::read(&file)?;
+                let bytes = named(&file, std::fs::read(&file))?;
                 let took = self.engine().rescue_import(&bytes, &Self::passphrase()?)?;
                 if self.json {
                     return show::json(&took);
@@ -423,7 +432,7 @@ impl Phone {
             Kind::Request => vec![visit(VisitId::of_request(doc.id.into()))],
             _ => return Err(invalid("job", t(self.lang, "cli.not_a_job"))),
         };
-        std::fs::create_dir_all(to)?;
+        named(to, std::fs::create_dir_all(to))?;
         let mut written = Vec::new();
         for page in pages {
             let (html, number) = {
@@ -437,7 +446,7 @@ impl Phone {
             };
             let form = if page.kind == Kind::WorkOrder { "dispatch" } else { "record" };
             let file = to.join(format!("{form}-{}.html", safe(&number, page)));
-            std::fs::write(&file, html)?;
+            named(&file, std::fs::write(&file, html))?;
             written.push(file);
         }
         if written.is_empty() {
@@ -507,6 +516,11 @@ impl Phone {
         }
         Ok(())
     }
+}
+
+/// An error that says which file it is about.
+fn named<T>(file: &std::path::Path, done: std::io::Result<T>) -> Result<T> {
+    done.map_err(|e| Error::File(std::io::Error::new(e.kind(), format!("{}: {e}", file.display()))))
 }
 
 /// A number as part of a file name.

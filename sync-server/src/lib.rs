@@ -166,8 +166,7 @@ pub async fn serve(config: Config) -> Result<Running> {
 pub async fn serve_with(mut config: Config, ledger: Ledger) -> Result<Running> {
     config.check().map_err(|e| Error::bad("bad_config", "", e.to_string()))?;
     metrics::install();
-    let listener = std::net::TcpListener::bind(config.listen)
-        .map_err(|e| Error::listen(config.listen, e))?;
+    let listener = std::net::TcpListener::bind(config.listen).map_err(|e| Error::listen(config.listen, e))?;
     listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
     // So that addresses made from it are right on port 0 too.

@@ -215,7 +215,8 @@ mod tests {
         assert_eq!(zh(&format!("events/{ID}"), json!(event)), "到达现场 (李卫东 2026-11-25 09:26 ± 2 分)");
         assert_eq!(words(Language::ZhCn).told("acceptance", &json!(accepted)), "未予验收 再试机");
         assert_eq!(words(Language::ZhCn).told("closed", &json!(mark.to_string())), "李卫东 2026-11-25 09:26 ± 2 分");
-        let cancelled = json!({ "at": "1795570010428+4~7", "by": StaffId(Uuid::nil()), "reason": "客户撤单" }).to_string();
+        let cancelled =
+            json!({ "at": "1795570010428+4~7", "by": StaffId(Uuid::nil()), "reason": "客户撤单" }).to_string();
         assert_eq!(words(Language::En).value("cancelled", &json!(cancelled)), "客户撤单 (somebody 2026-11-25 09:26)");
     }
 

@@ -39,12 +39,8 @@ const NAMES: [&str; 8] = ["华丰", "金穗", "绿源", "恒通", "兴业", "秦
 const TRADES: [&str; 4] = ["蛋托包装厂", "果托有限公司", "纸塑餐具厂", "工业包装公司"];
 const FAMILY: [&str; 10] = ["吴", "郑", "冯", "蒋", "韩", "曹", "许", "邓", "萧", "田"];
 const POSTS: [&str; 4] = ["厂长", "设备科长", "车间主任", "电工班长"];
-const MACHINES: [(&str, &str); 4] = [
-    ("ZM-3000", "纸浆模塑成型机"),
-    ("ZM-6000", "全自动成型机"),
-    ("RY-200", "热压整形机"),
-    ("HX-12", "六层烘干线"),
-];
+const MACHINES: [(&str, &str); 4] =
+    [("ZM-3000", "纸浆模塑成型机"), ("ZM-6000", "全自动成型机"), ("RY-200", "热压整形机"), ("HX-12", "六层烘干线")];
 const PARTS: [(&str, &str, &str, i64); 5] = [
     ("MF-032", "真空阀密封圈", "个", 3_500),
     ("JR-110", "热压板加热管", "根", 26_000),
@@ -228,6 +224,7 @@ impl Office {
         let required = 2;
         let item = self.item();
         let patch = DispatchPatch {
+            planned_start: Some(self.env.now().plus(60 * Millis::MINUTE)),
             expected_stay_minutes: Some([240, 480, 1_440][self.dice.below(3)]),
             cash_advance: Some(Fen([50_000, 80_000, 150_000][self.dice.below(3)])),
             balance_to_collect: Some(balance),
@@ -333,9 +330,14 @@ impl Office {
         }
         let doc = DocRef::new(Kind::Visit, visit);
         let worked = self.dice.minutes(60, 300);
-        let text = |field: &str, text: &str| Command::EditText { doc, field: field.into(), text: text.into(), seen: vec![] };
+        let text =
+            |field: &str, text: &str| Command::EditText { doc, field: field.into(), text: text.into(), seen: vec![] };
         commands.extend([text("diagnosis", found), text("resolution", done)]);
-        for (event, ms) in [(EventKind::WorkEnded, worked), (EventKind::Restored, worked), (EventKind::Departed, worked + 30 * Millis::MINUTE)] {
+        for (event, ms) in [
+            (EventKind::WorkEnded, worked),
+            (EventKind::Restored, worked),
+            (EventKind::Departed, worked + 30 * Millis::MINUTE),
+        ] {
             let id = self.item();
             commands.push(Command::RecordEvent { visit, id, event, at: at(ms), position: None, corrects: None });
         }
@@ -367,13 +369,8 @@ impl Office {
         self.signed(went.who, visit, &site.contact).await?;
         self.wait(3 * 60 * Millis::MINUTE);
         if went.balance != Fen(0) {
-            let booking = Command::Book {
-                id,
-                booking: self.item(),
-                receipt: None,
-                amount: went.balance,
-                what: "尾款".into(),
-            };
+            let booking =
+                Command::Book { id, booking: self.item(), receipt: None, amount: went.balance, what: "尾款".into() };
             self.office(Role::Finance, &[booking]).await?;
         }
         let told = Command::TellCustomer { id, problem: found.into(), solved: true };
@@ -414,10 +411,9 @@ pub(super) async fn company(ledger: Ledger, env: Arc<DemoEnv>, seed: u64, now: M
         sites: Vec::new(),
         dice: Dice::of(seed),
     };
-    for (i, (login, name, role)) in PEOPLE.iter().enumerate() {
+    for (i, (_, name, role)) in PEOPLE.iter().enumerate() {
         let (code, phone) = (format!("B{:02}", i + 1), format!("029-5551{:04}", 800 + i));
         let id = office::add_staff(&office.ledger, tenant, name, &code, &phone, BTreeSet::from([*role])).await?;
-        auth::set_password(&office.ledger, tenant, id, login, PASSWORD).await?;
         office.people.push((*role, id));
     }
     for (i, name) in TECHNICIANS.iter().enumerate() {
@@ -436,6 +432,14 @@ pub(super) async fn company(ledger: Ledger, env: Arc<DemoEnv>, seed: u64, now: M
     calls(&mut office, now, today).await?;
     office.env.hold(None);
     Ok(office)
+}
+
+/// Gives the office's people their login names.
+pub(super) async fn logins(office: &Office) -> Result<()> {
+    for (login, _, role) in PEOPLE {
+        auth::set_password(&office.ledger, office.tenant, office.staff(role), login, PASSWORD).await?;
+    }
+    Ok(())
 }
 
 /// Forty customers: machines in and out of warranty, contracts of each kind.
@@ -520,9 +524,10 @@ async fn customers(office: &mut Office, today: Date) -> Result<()> {
 async fn year(office: &mut Office, now: Millis) -> Result<()> {
     const HOUR: i64 = 60 * Millis::MINUTE;
     const JOBS: usize = 44;
+    let zone = Zone { minutes: 480 };
     for n in 0..JOBS {
-        let begins = now.plus(-(400 - i64::try_from(n).unwrap_or(0) * 9) * Millis::DAY);
-        office.env.hold(Some(begins.plus(office.dice.minutes(0, 240))));
+        let day = zone.day(now.plus(-(400 - i64::try_from(n).unwrap_or(0) * 9) * Millis::DAY));
+        office.env.hold(Some(zone.at(day, 8, 0).plus(office.dice.minutes(0, 100))));
         let site = office.sites[(n * 7) % CUSTOMERS].clone();
         let who = office.technicians[n % 6];
         let complaint = match n {
@@ -537,7 +542,7 @@ async fn year(office: &mut Office, now: Millis) -> Result<()> {
         let went = Went {
             fault: office.dice.below(FAULTS.len()),
             who,
-            arrives: if slow { 31 * HOUR } else { 4 * HOUR + office.dice.minutes(0, 600) },
+            arrives: if slow { 31 * HOUR } else { 2 * HOUR + office.dice.minutes(0, 240) },
             speaks: if slow { Some(30 * HOUR) } else { Some(HOUR) },
             rate: if complaint.is_some() { Satisfaction::Dissatisfied } else { office.dice.pick(&rate) },
             checks: n % 4 == 0 || complaint == Some(ComplaintAbout::GoodsNotInspected),
@@ -565,7 +570,6 @@ async fn year(office: &mut Office, now: Millis) -> Result<()> {
     }
     // 奖励规则1: one quiet quarter is rewarded, the others wait for the manager.
     office.env.hold(Some(now.plus(-6 * Millis::DAY)));
-    let zone = Zone { minutes: 480 };
     let quarter = Quarter::of(zone.day(now)).previous();
     let quiet = quiet(office, quarter).await?;
     if let Some(staff) = quiet.first() {
@@ -648,9 +652,15 @@ async fn complain(
     office.technician(who, &[reply]).await?;
     let key = Key::Penalty(rule, id, who);
     match n {
-        9 => appraise(office, key, Decision::Confirmed, Some(Severity::Moderate), Fen(-20_000), false, "超时限七小时。").await?,
+        9 => {
+            appraise(office, key, Decision::Confirmed, Some(Severity::Moderate), Fen(-20_000), false, "超时限七小时。")
+                .await?
+        }
         14 => appraise(office, key, Decision::Waived, Some(Severity::Minor), Fen(0), false, "当日山区无信号。").await?,
-        20 => appraise(office, key, Decision::Confirmed, Some(Severity::Minor), Fen(-10_000), false, "验货走过场。").await?,
+        20 => {
+            appraise(office, key, Decision::Confirmed, Some(Severity::Minor), Fen(-10_000), false, "验货走过场。")
+                .await?
+        }
         // The later ones are open.
         _ => return Ok(()),
     }
@@ -667,7 +677,9 @@ async fn suggest(office: &Office, n: usize, order: WorkOrderId, who: StaffId) ->
         _ => ("烘干线加装链条张力指示", "跳齿前能看出链条松了。"),
     };
     let id = SuggestionId(office.id());
-    office.technician(who, &[Command::Suggest { id, title: title.into(), text: text.into(), work_order: Some(order) }]).await?;
+    office
+        .technician(who, &[Command::Suggest { id, title: title.into(), text: text.into(), work_order: Some(order) }])
+        .await?;
     office.wait(2 * Millis::DAY);
     let key = Key::Suggestion(id);
     match n {
@@ -783,7 +795,8 @@ async fn at_stage(
     }
     office.wait(150 * Millis::MINUTE);
     let doc = DocRef::new(Kind::Visit, visit);
-    let text = |field: &str, text: &str| Command::EditText { doc, field: field.into(), text: text.into(), seen: vec![] };
+    let text =
+        |field: &str, text: &str| Command::EditText { doc, field: field.into(), text: text.into(), seen: vec![] };
     let (_, found, done, _) = FAULTS[fault];
     let mut commands = vec![text("diagnosis", found), event(office, EventKind::WorkEnded)];
     if step == "incomplete" {

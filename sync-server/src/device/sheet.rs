@@ -38,7 +38,7 @@ impl Sheet<'_> {
     fn put(&mut self, key: &str, value: impl Into<String>) {
         let value = value.into();
         if !value.trim().is_empty() {
-            self.rows.push((t(self.words.lang, key).to_owned(), value));
+            self.rows.push((heading(self.words.lang, key), value));
         }
     }
 
@@ -69,7 +69,7 @@ impl Sheet<'_> {
     /// A section, unless it is empty.
     fn section(&mut self, key: &str, lines: Vec<String>) {
         if !lines.is_empty() {
-            self.sections.push((t(self.words.lang, key).to_owned(), lines));
+            self.sections.push((heading(self.words.lang, key), lines));
         }
     }
 
@@ -88,6 +88,12 @@ impl Sheet<'_> {
         let comma = if self.words.lang == Language::ZhCn { "、" } else { ", " };
         items.into_iter().filter(|i| !i.is_empty()).collect::<Vec<_>>().join(comma)
     }
+}
+
+/// A message that begins a line: with a capital.
+fn heading(lang: Language, key: &str) -> String {
+    let mut chars = t(lang, key).chars();
+    chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// What is not empty, two blanks between.
@@ -234,7 +240,8 @@ impl Phone {
             Some(join([sheet.words.name(who), ended.reason.clone(), by]))
         });
         sheet.section("cli.taken_off", ended.collect());
-        let moved = order.returned_machine.iter().map(|(step, m)| join([label(self.lang, *step).into(), sheet.marked(m)]));
+        let moved =
+            order.returned_machine.iter().map(|(step, m)| join([label(self.lang, *step).into(), sheet.marked(m)]));
         sheet.section("field.returned_machine", moved.collect());
         let visits = d.visits.iter().map(|id| self.visit_line(*id, &sheet.words));
         sheet.section("kind.visit", visits.collect());
@@ -274,15 +281,8 @@ impl Phone {
         let customer = order.as_ref().and_then(|o| o.customer).or(request.as_ref().and_then(|r| r.customer));
         let customer = self.customer(customer);
         let (id, settings) = (d.summary.doc.id.into(), self.settings());
-        let f = forms::visit_data(
-            id,
-            v,
-            order.as_ref(),
-            request.as_ref(),
-            customer.as_ref(),
-            sheet.words.names,
-            &settings,
-        );
+        let f =
+            forms::visit_data(id, v, order.as_ref(), request.as_ref(), customer.as_ref(), sheet.words.names, &settings);
         sheet.put("field.work_order", self.other(Kind::WorkOrder, v.work_order));
         sheet.put("field.request", self.other(Kind::Request, v.request));
         sheet.put("form.visit.contact_name", f.contact_name);
@@ -319,7 +319,8 @@ impl Phone {
             let said = tf(self.lang, "form.visit.signature_refused", &[("reason", &reason)]);
             sheet.put("form.visit.signature", join([said, sheet.words.stamp(&at)]));
         }
-        let events = f.events.iter().map(|e| join([sheet.words.stamp(&e.at), label(self.lang, e.kind).into(), e.by.clone()]));
+        let events =
+            f.events.iter().map(|e| join([sheet.words.stamp(&e.at), label(self.lang, e.kind).into(), e.by.clone()]));
         sheet.section("form.visit.times", events.collect());
         let checks = f.checks.iter().map(|c| {
             let name = if self.lang == Language::ZhCn { &c.label } else { &c.label_en };
@@ -338,7 +339,9 @@ impl Phone {
         sheet.section("form.visit.parts", parts.collect());
         let mut notes: Vec<_> = v.notes.values().collect();
         notes.sort_by_key(|n| n.mark.at.best());
-        let notes = notes.into_iter().map(|n| join([sheet.words.stamp(&n.mark.at), sheet.words.name(n.mark.by), n.text.clone()]));
+        let notes = notes
+            .into_iter()
+            .map(|n| join([sheet.words.stamp(&n.mark.at), sheet.words.name(n.mark.by), n.text.clone()]));
         sheet.section("field.notes", notes.collect());
         let mut contacts: Vec<_> = v.contacts.values().collect();
         contacts.sort_by_key(|c| c.mark.at.best());
@@ -434,7 +437,10 @@ impl Phone {
                 sheet.put("field.rule", words_of(self.lang, a.rule));
                 sheet.put("field.suggestion", self.other(Kind::Suggestion, a.suggestion));
                 if let Some(d) = &a.decision {
-                    sheet.put("field.decision", join([label(self.lang, d.decision).into(), words_of(self.lang, d.severity)]));
+                    sheet.put(
+                        "field.decision",
+                        join([label(self.lang, d.decision).into(), words_of(self.lang, d.severity)]),
+                    );
                     sheet.money("field.amount", d.amount);
                     sheet.reasoned("field.reason", Some(&d.why));
                 }
@@ -457,9 +463,13 @@ impl Phone {
                     sheet.put(key, n.to_string());
                 }
                 let lines = s.checklist.values().filter(|c| !c.dropped);
-                let lines = lines.map(|c| if self.lang == Language::ZhCn { c.label.clone() } else { c.label_en.clone() });
+                let lines =
+                    lines.map(|c| if self.lang == Language::ZhCn { c.label.clone() } else { c.label_en.clone() });
                 sheet.section("field.checklist", lines.collect());
-                let parts = s.parts.iter().map(|(no, p)| join([no.clone(), p.name.clone(), format!("¥ {} / {}", p.price, p.unit)]));
+                let parts = s
+                    .parts
+                    .iter()
+                    .map(|(no, p)| join([no.clone(), p.name.clone(), format!("¥ {} / {}", p.price, p.unit)]));
                 sheet.section("field.parts", parts.collect());
             }
             _ => {}

@@ -255,7 +255,8 @@ impl Phone {
         for (name, doubt) in [("at", "at_doubt"), ("other_at", "other_doubt")] {
             if let Some(at) = e.args.get(name).and_then(|v| v.parse().ok()) {
                 let doubt = e.args.get(doubt).map(|d| d.parse().ok());
-                let at = onsite_core::domain::Stamp { device: Millis(at), offset: Some(0), doubt: doubt.unwrap_or(Some(0)) };
+                let at =
+                    onsite_core::domain::Stamp { device: Millis(at), offset: Some(0), doubt: doubt.unwrap_or(Some(0)) };
                 values.insert(name.into(), words.stamp(&at));
             }
         }
@@ -287,7 +288,7 @@ impl Phone {
             .map(|e| {
                 let mut what: Vec<String> = Vec::new();
                 for path in &e.paths {
-                    let name = messages::path(self.lang, kind, path);
+                    let name = messages::path(self.lang, kind, brief(path));
                     if !what.contains(&name) {
                         what.push(name);
                     }
@@ -407,6 +408,19 @@ impl Phone {
     }
 }
 
+/// A path down to its item: which part of a photo or a check was set says less.
+fn brief(path: &str) -> &str {
+    let item = |p: &str| uuid::Uuid::parse_str(p).is_ok();
+    let mut end = 0;
+    for (n, part) in path.split('/').enumerate() {
+        if n == 2 || item(part) {
+            break;
+        }
+        end += part.len() + usize::from(n > 0);
+    }
+    &path[..end]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,5 +433,14 @@ mod tests {
         );
         assert_eq!(text, "编号      客户\nA-1       三原华丰\n长编号二  乙 丙\n");
         assert_eq!(cut("三原华丰蛋托厂", 7), "三原华…");
+    }
+
+    #[test]
+    fn paths_are_cut_at_their_item() {
+        let id = "01a21050-093c-7f6f-9f77-ea326f6adb64";
+        assert_eq!(brief(&format!("photos/{id}/caption")), "photos");
+        assert_eq!(brief(&format!("dispatch/items/{id}/name")), "dispatch/items");
+        assert_eq!(brief("checks/model/result"), "checks/model");
+        assert_eq!(brief("outcome"), "outcome");
     }
 }

@@ -1,7 +1,7 @@
 //! What the terminal client's commands do to documents.
 
 use super::args::Do;
-use super::{Phone, doodle, fen, invalid, media_type, read};
+use super::{Phone, doodle, fen, invalid, media_type, named, read};
 use onsite_core::domain::{
     Command, DocRef, Entity, ItemId, Kind, RequestId, StatementId, Strokes, SuggestionId, VisitId, WorkOrder,
     WorkOrderId,
@@ -29,7 +29,7 @@ impl Phone {
                 Command::UseItem { visit, item, part_no, name, unit, used, taken_back }
             }
             Do::Photo { job, file, caption, check } => {
-                let bytes = std::fs::read(&file)?;
+                let bytes = named(&file, std::fs::read(&file))?;
                 let media = media_type(&bytes)?;
                 let doc = match self.find(&job)? {
                     request if request.kind == Kind::Request => request,
@@ -59,9 +59,7 @@ impl Phone {
             Do::Result { job, outcome, reason, remarks } => {
                 Command::SetOutcome { visit: self.opened(&job)?, outcome, incomplete_reason: reason, remarks }
             }
-            Do::Accept { job, no, remark } => {
-                Command::Accept { visit: self.opened(&job)?, accepted: !no, remark }
-            }
+            Do::Accept { job, no, remark } => Command::Accept { visit: self.opened(&job)?, accepted: !no, remark },
             Do::Rate { job, satisfaction, reason, comment } => {
                 let reasons: BTreeSet<_> = reason.into_iter().collect();
                 Command::Rate { visit: self.opened(&job)?, satisfaction, reasons, comment }
@@ -69,20 +67,14 @@ impl Phone {
             Do::Sign { job, name, strokes } => {
                 let visit = self.visit(&job)?;
                 let strokes = match strokes {
-                    Some(file) => std::fs::read_to_string(file)?.trim().to_owned(),
+                    Some(file) => named(&file, std::fs::read_to_string(&file))?.trim().to_owned(),
                     None => doodle(&name),
                 };
                 let shown = self.engine().to_sign(visit)?;
                 // The paper's warning stands above the place where the customer signs.
                 self.say("form.visit.warning", &[])?;
                 self.say("form.visit.acceptance", &[])?;
-                Command::Sign {
-                    visit,
-                    name,
-                    strokes: Strokes(strokes),
-                    heads: shown.heads,
-                    content: shown.content,
-                }
+                Command::Sign { visit, name, strokes: Strokes(strokes), heads: shown.heads, content: shown.content }
             }
             Do::RefuseSignature { job, reason } => Command::RefuseSignature { visit: self.visit(&job)?, reason },
             Do::Receipt { job, yuan, method, reference } => {

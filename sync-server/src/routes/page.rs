@@ -8,9 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use onsite_core::domain::{
-    Customer, DocId, Kind, Millis, Record, Settings, StaffId, Visit, VisitId, WorkOrder, Zone,
-};
+use onsite_core::domain::{Customer, DocId, Kind, Millis, Record, Settings, StaffId, Visit, VisitId, WorkOrder, Zone};
 use onsite_core::{
     forms,
     messages::{self, Language},

@@ -224,5 +224,7 @@ fn the_demo_runs_once() {
         .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{stdout}\n{stderr}");
-    assert!(stdout.contains("http://127.0.0.1"), "{stdout}");
+    assert!(stdout.contains("http://127.0.0.1") && stdout.contains("onsite-demo"), "{stdout}");
+    assert!(stdout.contains("取消了此单") && stdout.contains("改派他人") && stdout.contains("未予验收"), "{stdout}");
+    assert_eq!(stderr, "", "nothing but what it tells");
 }

@@ -6,6 +6,7 @@ mod faults;
 mod flow;
 mod gate;
 mod tenants;
+mod terminal;
 
 use crate::world::{Company, Office, Phone};
 use onsite_core::domain::command::DispatchPatch;
