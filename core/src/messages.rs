@@ -6,7 +6,7 @@
 
 mod words;
 
-pub use words::{Words, path};
+pub use words::{Words, flag, path};
 
 use crate::domain::{self, Millis, Rejection, Stamp, Zone, stage::Stage};
 use std::{collections::HashMap, fmt, str::FromStr, sync::OnceLock};

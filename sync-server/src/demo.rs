@@ -355,19 +355,7 @@ async fn merged(office: &Office, first: &Phone, tell: &Teller, jobs: &[Job]) -> 
     let find = |id: StaffId| names.get(&id).cloned().unwrap_or_default();
     let words = Words { lang: tell.lang, utc_offset_minutes: 480, names: &find };
     for (job, open) in contradictions(office, jobs).await? {
-        let said = open.explain();
-        let (first, second) = (&said.first, &said.second);
-        let name = |by: Option<StaffId>| by.map_or_else(String::new, |id| words.name(id));
-        let sentence = tf(
-            tell.lang,
-            &said.message,
-            &[
-                ("who", &name(first.by)),
-                ("at", &words.stamp(&first.at)),
-                ("other", &name(second.by)),
-                ("other_at", &words.stamp(&second.at)),
-            ],
-        );
+        let sentence = words.contradiction(&open.explain());
         tell.say("demo.merged", &[("number", &jobs[job].number), ("sentence", &sentence)])?;
     }
     let shared = first.with(|e| e.show(DocRef::new(Kind::Visit, jobs[0].visit)))?;

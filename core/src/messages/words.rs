@@ -1,7 +1,8 @@
 //! Leaves of documents in words: what a clash, a refused edit or a line of
 //! history is about, without a path, an id or a bare number.
 
-use super::{Language, find, stamp, t};
+use super::{Language, find, stamp, t, tf};
+use crate::domain::stage::{Explanation, Fact};
 use crate::domain::{Fen, Kind, Millis, StaffId, Stamp};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -35,6 +36,12 @@ pub fn path(lang: Language, kind: Kind, path: &str) -> String {
     names.join(" · ")
 }
 
+/// A flag of a list's row, such as `cancelled_but_completed:…`, in a few words.
+pub fn flag(lang: Language, flag: &str) -> &str {
+    let name = flag.split(':').next().unwrap_or(flag);
+    find(lang, &format!("flag.{name}")).unwrap_or(name)
+}
+
 /// Tells the values of leaves.
 #[derive(Clone, Copy)]
 pub struct Words<'a> {
@@ -43,7 +50,7 @@ pub struct Words<'a> {
     /// Minutes east of UTC of the company's clock.
     pub utc_offset_minutes: i32,
     /// Looks a person's name up; an empty name where unknown.
-    pub names: &'a dyn Fn(StaffId) -> String,
+    pub names: &'a (dyn Fn(StaffId) -> String + Sync),
 }
 
 impl Words<'_> {
@@ -61,6 +68,20 @@ impl Words<'_> {
     pub fn name(&self, id: StaffId) -> String {
         let name = (self.names)(id);
         if name.is_empty() { t(self.lang, "value.person_unknown").to_owned() } else { name }
+    }
+
+    /// Facts that contradict each other, in one sentence: who did what, and when.
+    pub fn contradiction(&self, said: &Explanation) -> String {
+        let unknown = || t(self.lang, "value.person_unknown").to_owned();
+        let who = |fact: &Fact| fact.by.map_or_else(unknown, |by| self.name(by));
+        let (first, second) = (&said.first, &said.second);
+        let values = [
+            ("who", who(first)),
+            ("at", self.stamp(&first.at)),
+            ("other", who(second)),
+            ("other_at", self.stamp(&second.at)),
+        ];
+        tf(self.lang, &said.message, &values.each_ref().map(|(name, value)| (*name, value.as_str())))
     }
 
     /// The value of the leaf at `path`, as JSON has it, in words.

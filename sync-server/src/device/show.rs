@@ -96,7 +96,7 @@ pub(super) fn delivery(lang: Language, d: Delivery) -> &'static str {
 
 impl Phone {
     /// Words for values, by the company's clock; asks `names` for people.
-    pub(super) fn words<'a>(&self, names: &'a dyn Fn(onsite_core::domain::StaffId) -> String) -> Words<'a> {
+    pub(super) fn words<'a>(&self, names: &'a (dyn Fn(onsite_core::domain::StaffId) -> String + Sync)) -> Words<'a> {
         Words { lang: self.lang, utc_offset_minutes: self.settings().utc_offset_minutes, names }
     }
 

@@ -27,7 +27,13 @@ struct Credentials {
 }
 
 /// Takes a form (a browser: answered by a page) or JSON (answered by 204 or a problem).
-pub(super) async fn login(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn login(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    language: super::page::Lang,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let form = super::content_type(&headers, "application/x-www-form-urlencoded").is_ok();
     let tried = async {
         same_site(&app, &Method::POST, &headers)?;
@@ -49,8 +55,11 @@ pub(super) async fn login(State(app): State<Arc<App>>, peer: Peer, headers: Head
     };
     match tried.await {
         Ok(secret) => {
-            let mut response =
-                if form { Redirect::to("/").into_response() } else { StatusCode::NO_CONTENT.into_response() };
+            let mut response = if form {
+                Redirect::to(language.home()).into_response()
+            } else {
+                StatusCode::NO_CONTENT.into_response()
+            };
             set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
             response
         }

@@ -1,22 +1,33 @@
 //! The office's plain pages, rendered here: they work without a script.
 
 use super::{Office, id};
-use crate::{App, auth::OfficeSession, error::Error, office, storage::View};
+use crate::{
+    App,
+    auth::OfficeSession,
+    error::Error,
+    office,
+    storage::{Query, View},
+};
 use askama::Template;
 use axum::{
     extract::{FromRequestParts, Path, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use onsite_core::domain::{Customer, DocId, Kind, Millis, Record, Settings, StaffId, Visit, VisitId, WorkOrder, Zone};
+use onsite_core::domain::stage::{self, Stage};
+use onsite_core::domain::{
+    Customer, DocId, Kind, Millis, Record, SERVER, Settings, StaffId, Visit, VisitId, WorkOrder, Zone,
+};
 use onsite_core::{
     forms,
-    messages::{self, Language},
+    messages::{self, Language, Words},
 };
 use std::{collections::HashMap, convert::Infallible, sync::Arc};
 
 /// Rows of a stage shown on the board.
 const ROWS: usize = 50;
+/// Clashes and refused edits shown on the board, each.
+const TASKS: usize = 20;
 
 /// The page's language: `?lang=en`, else Chinese.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,6 +44,10 @@ impl Lang {
     }
     fn other(&self) -> &'static str {
         if self.english { "zh-CN" } else { "en" }
+    }
+    /// The board, in this language.
+    pub(super) fn home(&self) -> &'static str {
+        if self.english { "/?lang=en" } else { "/" }
     }
     fn say<'a>(&self, chinese: &'a str, english: &'a str) -> &'a str {
         if self.english { english } else { chinese }
@@ -60,7 +75,10 @@ impl FromRequestParts<Arc<App>> for Reader {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         match Office::from_request_parts(parts, app).await {
             Ok(Office(who)) => Ok(Self(who)),
-            Err(Error::Unauthorized(_)) => Err(Redirect::to("/login").into_response()),
+            Err(Error::Unauthorized(_)) => {
+                let english = Lang::of(parts.uri.query()).english;
+                Err(Redirect::to(if english { "/login?lang=en" } else { "/login" }).into_response())
+            }
             Err(e) => Err(e.into_response()),
         }
     }
@@ -123,14 +141,13 @@ impl Company {
         ids.iter().map(|p| self.name(*p)).collect::<Vec<_>>().join("、")
     }
 
+    fn words<'a>(&self, l: Lang, names: &'a (dyn Fn(StaffId) -> String + Sync)) -> Words<'a> {
+        Words { lang: l.language(), utc_offset_minutes: self.settings.utc_offset_minutes, names }
+    }
+
     /// A time by the company's clock, to the minute.
     fn time(&self, at: Millis) -> String {
-        let zone = Zone { minutes: self.settings.utc_offset_minutes };
-        let offset = jiff::tz::Offset::from_seconds(zone.minutes.saturating_mul(60)).unwrap_or(jiff::tz::Offset::UTC);
-        match jiff::Timestamp::from_millisecond(at.0) {
-            Ok(t) => offset.to_datetime(t).strftime("%Y-%m-%d %H:%M").to_string(),
-            Err(_) => String::new(),
-        }
+        Zone::of(&self.settings).format(at)
     }
 }
 
@@ -141,11 +158,13 @@ struct Row {
     subtitle: String,
     people: String,
     due: String,
+    /// Past due, and not done.
+    late: bool,
     flags: String,
 }
 
 impl Row {
-    fn of(view: &View, company: &Company) -> Self {
+    fn of(view: &View, company: &Company, l: Lang, now: Millis) -> Self {
         let s = &view.summary;
         let number = if s.number.is_empty() { "—".into() } else { s.number.clone() };
         Self {
@@ -155,15 +174,25 @@ impl Row {
             subtitle: s.subtitle.clone(),
             people: company.people(&s.people),
             due: s.due.map(|d| company.time(d)).unwrap_or_default(),
-            flags: s.flags.join(" "),
+            late: s.due.is_some_and(|d| d < now) && !Stage::ALL.iter().any(|at| at.over() && at.word() == s.status),
+            flags: s.flags.iter().map(|f| messages::flag(l.language(), f)).collect::<Vec<_>>().join(" · "),
         }
     }
 }
 
 struct StageRows<'a> {
+    word: &'static str,
     label: &'a str,
     rows: Vec<Row>,
     more: bool,
+    /// Nothing is left to do: folded away.
+    over: bool,
+}
+
+/// Something the office has to decide, in a sentence.
+struct Task {
+    what: String,
+    sentence: String,
 }
 
 struct DeviceRow {
@@ -182,8 +211,7 @@ struct BoardPage<'a> {
     l: Lang,
     company: String,
     login: &'a str,
-    aside: usize,
-    clashes: usize,
+    tasks: Vec<Task>,
     stages: Vec<StageRows<'a>>,
     devices: Vec<DeviceRow>,
 }
@@ -191,14 +219,23 @@ struct BoardPage<'a> {
 pub(super) async fn board(State(app): State<Arc<App>>, Reader(who): Reader, l: Lang) -> Result<Response, Error> {
     let company = Company::of(&app, &who).await?;
     let name = app.ledger.storage().tenant(who.tenant).await?.map(|t| t.name).unwrap_or_default();
-    let board = app.ledger.board(who.tenant, ROWS).await?;
-    let stages = board
+    let (now, mut rows) = (app.ledger.env().now(), HashMap::new());
+    for (stage, views) in app.ledger.board(who.tenant, ROWS).await? {
+        rows.insert(stage, views);
+    }
+    // A request is not on the board of jobs before somebody opened a work order for it.
+    let reported = Stage::Reported.word();
+    let requests = Query { kind: Some(Kind::Request), status: Some(reported.into()), limit: ROWS, ..Query::default() };
+    rows.insert(reported.into(), app.ledger.storage().list(who.tenant, &requests).await?);
+    let stages = Stage::ALL
         .iter()
-        .filter(|(_, rows)| !rows.is_empty())
-        .map(|(stage, rows)| StageRows {
-            label: l.stage(stage),
-            more: rows.len() == ROWS,
-            rows: rows.iter().map(|v| Row::of(v, &company)).collect(),
+        .filter_map(|stage| Some((stage, rows.remove(stage.word()).filter(|v| !v.is_empty())?)))
+        .map(|(stage, views)| StageRows {
+            word: stage.word(),
+            label: messages::label(l.language(), *stage),
+            more: views.len() == ROWS,
+            over: matches!(stage, Stage::Closed | Stage::Archived | Stage::Cancelled | Stage::Withdrawn),
+            rows: views.iter().map(|v| Row::of(v, &company, l, now)).collect(),
         })
         .collect();
     let devices = app
@@ -223,9 +260,41 @@ pub(super) async fn board(State(app): State<Arc<App>>, Reader(who): Reader, l: L
             }
         })
         .collect();
-    let (aside, clashes) =
-        (app.ledger.aside(who.tenant, 1000).await?.len(), app.ledger.clashes(who.tenant, 1000).await?.len());
-    Ok(html(&BoardPage { l, company: name, login: &who.login, aside, clashes, stages, devices }))
+    let tasks = tasks(&app, &who, &company, l).await?;
+    Ok(html(&BoardPage { l, company: name, login: &who.login, tasks, stages, devices }))
+}
+
+/// Clashes to choose and refused edits to decide, a sentence each.
+async fn tasks(app: &App, who: &OfficeSession, company: &Company, l: Lang) -> Result<Vec<Task>, Error> {
+    let names = |id| company.name(id);
+    let words = company.words(l, &names);
+    let mut tasks = Vec::new();
+    for item in app.ledger.clashes(who.tenant, TASKS).await? {
+        for clash in &item.clashes {
+            let said: Vec<String> = clash
+                .values
+                .iter()
+                .map(|v| {
+                    let by = v.by.map_or_else(String::new, |by| words.name(by));
+                    format!("{} ({by} {})", words.told(&clash.path, &v.value), company.time(v.at))
+                })
+                .collect();
+            let field = messages::path(l.language(), item.doc.kind, &clash.path);
+            tasks.push(Task {
+                what: format!("{} {}", item.number, item.title),
+                sentence: format!("{field}: {}", said.join(" / ")),
+            });
+        }
+    }
+    for aside in app.ledger.aside(who.tenant, TASKS).await? {
+        let why = messages::refusal(l.language(), &aside.code, &aside.field, &aside.detail);
+        let kind = messages::label(l.language(), aside.kind);
+        tasks.push(Task {
+            what: format!("{kind} {}", words.name(aside.staff)),
+            sentence: format!("{}: {why} ({})", l.say("被退回的修改", "refused edit"), company.time(aside.at)),
+        });
+    }
+    Ok(tasks)
 }
 
 struct TimelineRow {
@@ -233,6 +302,18 @@ struct TimelineRow {
     who: String,
     what: &'static str,
     paths: String,
+}
+
+/// What was set, by name, each once; bookkeeping of the same name falls together.
+fn named(l: Lang, kind: Kind, paths: &[String]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for path in paths {
+        let name = messages::path(l.language(), kind, path);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(l.say("、", ", "))
 }
 
 #[derive(Template)]
@@ -246,7 +327,7 @@ struct WorkOrderPage {
     stage: String,
     due: String,
     people: String,
-    flags: String,
+    contradictions: Vec<String>,
     visits: Vec<Row>,
     timeline: Vec<TimelineRow>,
 }
@@ -267,8 +348,18 @@ pub(super) async fn work_order(
     let order = view.summary.doc.id;
     let visits = app.ledger.storage().children(who.tenant, Kind::Visit, order).await?;
     let visits = app.ledger.storage().views(who.tenant, &visits).await?;
+    let mut records = Vec::new();
+    for v in &visits {
+        records.extend(Visit::unwrap(v.entity()?).map(|visit| (VisitId::from(v.summary.doc.id), visit)));
+    }
+    let content = WorkOrder::unwrap(view.entity()?).unwrap_or_default();
+    let names = |id| company.name(id);
+    let words = company.words(l, &names);
+    let now = app.ledger.env().now();
+    let (_, open) = stage::stage(&content, &records, now);
+    let contradictions = open.iter().map(|c| words.contradiction(&c.explain())).collect();
     let timeline = app.ledger.timeline(who.tenant, order.into()).await?;
-    let row = Row::of(&view, &company);
+    let row = Row::of(&view, &company, l, now);
     Ok(html(&WorkOrderPage {
         l,
         id: order,
@@ -278,19 +369,23 @@ pub(super) async fn work_order(
         stage: l.stage(&view.summary.status).to_owned(),
         due: row.due,
         people: row.people,
-        flags: row.flags,
-        visits: visits.iter().map(|v| Row::of(v, &company)).collect(),
+        contradictions,
+        visits: visits.iter().map(|v| Row::of(v, &company, l, now)).collect(),
         timeline: timeline
             .into_iter()
             .map(|t| TimelineRow {
                 at: company.time(t.at),
-                who: t.by.map(|p| company.name(p)).unwrap_or_default(),
+                who: match t.by {
+                    Some(SERVER) => l.say("服务器", "server").into(),
+                    Some(person) => words.name(person),
+                    None => String::new(),
+                },
                 what: if t.doc.kind == Kind::Visit {
                     l.say("现场记录", "visit")
                 } else {
                     l.say("派工单", "work order")
                 },
-                paths: t.paths.join(" "),
+                paths: named(l, t.doc.kind, &t.paths),
             })
             .collect(),
     }))

@@ -447,6 +447,8 @@ async fn pages_send_to_the_sign_in_and_say_what_failed() {
     assert!(String::from_utf8_lossy(&failed.body).contains("不正确"));
     let done = w.call("POST", "/login", form, "login=wang&password=correct+horse").await.good(303);
     assert_eq!(done.header("location"), "/");
+    let english = w.call("POST", "/login?lang=en", form, "login=wang&password=correct+horse").await.good(303);
+    assert_eq!(english.header("location"), "/?lang=en");
 }
 
 #[tokio::test]
@@ -858,11 +860,22 @@ async fn the_board_shows_and_prints_what_commands_made() {
     let page = String::from_utf8_lossy(&page.body).into_owned();
     assert!(page.contains("恒达机械") && page.contains("更换加热板") && page.contains("张三"), "{page}");
     assert!(!page.contains("<b>宏远"), "what people write is shown, not run");
+    // A request stands on the board before it has a work order.
+    let request = json!({ "do": "report_repair", "id": w.env.new_id(), "customer": customer, "customer_name": "", "contact_name": "",
+                          "contact_phone": "", "address": "", "equipment": null, "problem": "压力表不动", "reported": null });
+    run(request).await.good(200);
+    let page = w.call("GET", "/?lang=en", &[("cookie", cookie)], "").await.good(200);
+    let page = String::from_utf8_lossy(&page.body).into_owned();
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text} in {page}"));
+    assert!(at("压力表不动") < at("更换加热板"), "in the flow chart's order");
     let path = format!("/work-orders/{order}?lang=en");
     assert!(
         String::from_utf8_lossy(&w.call("GET", &path, &[("cookie", cookie)], "").await.good(200).body)
             .contains("Timeline")
     );
+    let shown = w.call("GET", &path, &[("cookie", cookie)], "").await.good(200);
+    let shown = String::from_utf8_lossy(&shown.body).into_owned();
+    assert!(shown.contains("kind of service") && !shown.contains("work_type"), "leaves have names: {shown}");
     let form = w.call("GET", &format!("/print/dispatch/{order}"), &[("cookie", cookie)], "").await.good(200);
     assert!(String::from_utf8_lossy(&form.body).contains("派遣单"));
     w.call("GET", &format!("/print/visit/{order}"), &[("cookie", cookie)], "").await.problem(404, "not_found");

@@ -147,8 +147,9 @@ async fn a_whole_day_in_the_terminal() {
     let mut server = Server::start(dir.path().join("server")).await.unwrap();
     let company = server.company("某某机械").await.unwrap();
     let (li, wang) = (company.technician("李工", "T1").await.unwrap(), company.technician("王工", "T2").await.unwrap());
-    let order = signed_job(&company.office, &[li, wang], "三原蛋托厂").await;
-    let number = company.office.work_order(order).await.unwrap().number.unwrap();
+    let office = company.office;
+    let order = signed_job(&office, &[li, wang], "三原蛋托厂").await;
+    let number = office.work_order(order).await.unwrap().number.unwrap();
     let url = server.url("");
     let phone = |name: &str, lang| Terminal { data: dir.path().join(name), lang };
     let (one, two) = (phone("one", "zh-CN"), phone("two", "en"));
@@ -263,8 +264,7 @@ async fn a_whole_day_in_the_terminal() {
             all(&html, &["售后服务现场安装(维修)记录", "☑ 已完成服务", "☑ 速度"]);
         }
     }
-    let visit: onsite_core::domain::Visit =
-        company.office.entity(Kind::Visit, VisitId::of_dispatch(order, 1).0).await.unwrap();
+    let visit: onsite_core::domain::Visit = office.entity(Kind::Visit, VisitId::of_dispatch(order, 1).0).await.unwrap();
     assert_eq!((visit.satisfaction, visit.photos.len()), (Some(Satisfaction::Dissatisfied), 1));
 
     all(&two.good(&["sync"]), &["synced"]);
