@@ -472,7 +472,8 @@ impl Phone {
         let told = async {
             while let Some(docs) = changes.recv().await {
                 for doc in docs {
-                    let line = format!("{} {}", self.clock(self.engine().now().best()), self.called(doc));
+                    let now = self.engine().now().best();
+                    let line = format!("{} {}", self.clock(now), self.called(doc));
                     if strict(format_args!("{line}\n")).is_err() {
                         return;
                     }

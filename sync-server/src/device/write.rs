@@ -142,9 +142,7 @@ impl Phone {
         unit: String,
     ) -> Result<(ItemId, String, String, String)> {
         let means = |no: &str, n: &str| n == name || (!no.is_empty() && (no == part_no || no == name));
-        if let Ok(detail) = self.engine().show(DocRef::new(Kind::Visit, visit))
-            && let Entity::Visit(v) = detail.entity
-        {
+        if let Some(Entity::Visit(v)) = self.entity(DocRef::new(Kind::Visit, visit)) {
             if let Some((id, i)) = v.items.iter().find(|(_, i)| means(&i.part_no, &i.name)) {
                 return Ok((*id, i.part_no.clone(), i.name.clone(), i.unit.clone()));
             }

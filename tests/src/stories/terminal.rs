@@ -6,6 +6,7 @@ use onsite_core::domain::Satisfaction;
 use onsite_core::domain::command::DispatchPatch;
 use onsite_core::domain::entity::SignoffRole;
 use onsite_core::domain::value::Fen;
+use onsite_core::env::Env as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
@@ -86,6 +87,7 @@ async fn signed_job(office: &Office, technicians: &[StaffId], name: &str) -> Wor
     let patch = DispatchPatch {
         cash_advance: Some(Fen(50_000)),
         balance_to_collect: Some(Fen(300_050)),
+        planned_start: Some(onsite_core::env::SystemEnv.now()),
         ..DispatchPatch::default()
     };
     office.execute(&Command::PlanDispatch { id: order, patch }).await.unwrap();
@@ -270,6 +272,38 @@ async fn a_whole_day_in_the_terminal() {
     all(&two.good(&["sync"]), &["synced"]);
     all(&two.good(&["sign-out"]), &["signed out"]);
     two.bad(&["today"], "not_enrolled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_watches_says_what_changes() {
+    use std::io::BufRead as _;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path().join("server")).await.unwrap();
+    let company = server.company("某某机械").await.unwrap();
+    let li = company.technician("李工", "T1").await.unwrap();
+    let phone = Terminal { data: dir.path().join("phone"), lang: "zh-CN" };
+    phone.good(&["enrol", &server.url(""), &company.device_code(li).await.unwrap()]);
+    let mut watching = phone.command(&["watch"]).stdout(Stdio::piped()).spawn().unwrap();
+    let (line, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    let out = std::io::BufReader::new(watching.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        for text in out.lines() {
+            if line.send(text.unwrap()).is_err() {
+                break;
+            }
+        }
+    });
+    let until = async |lines: &mut tokio::sync::mpsc::UnboundedReceiver<String>, word: &str| {
+        let found = async { while !lines.recv().await.unwrap().contains(word) {} };
+        tokio::time::timeout(std::time::Duration::from_secs(60), found).await.unwrap();
+    };
+    until(&mut lines, "保持同步").await;
+    let order = signed_job(&company.office, &[li], "三原蛋托厂").await;
+    let number = company.office.work_order(order).await.unwrap().number.unwrap();
+    until(&mut lines, &format!("派工单 {number} 三原蛋托厂")).await;
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    reader.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
