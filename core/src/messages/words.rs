@@ -291,7 +291,7 @@ mod tests {
                 assert!(!name.is_empty() && !name.contains('_'), "{kind:?} {p} is called {name:?} in {lang}");
                 if lang == Language::ZhCn {
                     let last = name.rsplit(" · ").next().unwrap();
-                    assert!(last.chars().any(|c| !c.is_ascii()), "{kind:?} {p} is called {name:?}");
+                    assert!(!last.is_ascii(), "{kind:?} {p} is called {name:?}");
                 }
             }
         }

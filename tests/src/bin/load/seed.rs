@@ -8,7 +8,7 @@ use onsite_core::domain::{
 use onsite_e2e::link::Link;
 use onsite_e2e::world::{Phone, Server};
 use onsite_server::ledger::Ledger;
-use onsite_server::{Config, auth, cli};
+use onsite_server::{Config, auth, office};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -90,7 +90,7 @@ impl Founding {
         let roles = [Role::Clerk, Role::ServiceManager, Role::Admin].into_iter().collect();
         let staff = match self.boss {
             Some(staff) => staff,
-            None => cli::add_staff(&self.ledger, self.tenant, "王经理", "B01", "", roles).await?,
+            None => office::add_staff(&self.ledger, self.tenant, "王经理", "B01", "", roles).await?,
         };
         self.boss = Some(staff);
         let roles = [Role::Clerk, Role::ServiceManager, Role::Admin].into_iter().collect();
@@ -141,7 +141,7 @@ impl Founding {
     ) -> Result<(StaffId, Vec<Job>)> {
         let roles = [Role::Technician].into_iter().collect();
         let staff =
-            cli::add_staff(&self.ledger, self.tenant, &format!("李工{n}"), &format!("T{n:04}"), "", roles).await?;
+            office::add_staff(&self.ledger, self.tenant, &format!("李工{n}"), &format!("T{n:04}"), "", roles).await?;
         let office = self.office().await?;
         let site = Author { staff, roles: [Role::Technician].into_iter().collect(), device_code: None };
         let mut out = Vec::new();
