@@ -37,9 +37,14 @@ pub fn path(lang: Language, kind: Kind, path: &str) -> String {
 }
 
 /// A flag of a list's row, such as `cancelled_but_completed:…`, in a few words.
-pub fn flag(lang: Language, flag: &str) -> &str {
-    let name = flag.split(':').next().unwrap_or(flag);
-    find(lang, &format!("flag.{name}")).unwrap_or(name)
+pub fn flag(lang: Language, flag: &str) -> String {
+    let (name, about) = flag.split_once(':').unwrap_or((flag, ""));
+    // A signature's flag names its place.
+    let role = find(lang, &format!("signoff_role.{about}")).unwrap_or(about);
+    match find(lang, &format!("flag.{name}")) {
+        Some(_) => tf(lang, &format!("flag.{name}"), &[("role", role)]),
+        None => name.to_owned(),
+    }
 }
 
 /// Tells the values of leaves.
