@@ -7,8 +7,8 @@ use crate::ledger::{Ledger, Session};
 use crate::storage::{AsideDecision, Audit, Batch, CounterStep, Device, DeviceSync, Idempotent, Query, SetAside, View};
 use onsite_core::document::{Change, Clash, Doc};
 use onsite_core::domain::{
-    Author, ChangeHash, Command, DeviceId, DocId, DocRef, Kind, Millis, Moment, Record as _, Rejection, Role, SETTINGS,
-    Settings, SettingsPatch, StaffId, Stamp, TenantId, WorkOrderId, Write, decide,
+    Author, ChangeHash, Command, DeviceId, DocId, DocRef, Entity, Kind, Millis, Moment, Record as _, Rejection, Role,
+    SETTINGS, Settings, SettingsPatch, StaffId, Stamp, TenantId, WorkOrderId, Write, decide,
 };
 use onsite_core::store::rescue;
 use onsite_core::sync::protocol::{Fate, Push};
@@ -300,7 +300,7 @@ impl Ledger {
         let no = |code: &str, detail: &str| Err(Error::Refused(Rejection::new(code, "", detail)));
         match (tried.placed.first(), tried.after) {
             (Some(Placed::Fits), Outcome::Lives(after)) => {
-                let entity = serde_json::from_str(&after.entity)?;
+                let entity = Entity::from_json(refused.kind, &after.entity)?;
                 draft.work(refused.doc)?.take(*after, entity, vec![change], refused.device);
                 draft.show(refused.doc)
             }

@@ -1121,6 +1121,15 @@ macro_rules! records {
                     $(Entity::$name(_) => Kind::$name),+
                 }
             }
+            /// The content of this JSON, whose kind is known: read faster than where the kind must be found first.
+            ///
+            /// # Errors
+            /// Where it is not the JSON of such a content.
+            pub fn from_json(kind: Kind, json: &str) -> serde_json::Result<Self> {
+                Ok(match kind {
+                    $(Kind::$name => Entity::$name(serde_json::from_str(json)?)),+
+                })
+            }
             /// The content of a new document.
             pub fn new(kind: Kind) -> Self {
                 match kind {

@@ -213,7 +213,7 @@ impl Judge<'_> {
                 Outcome::Same | Outcome::Unheard(_) => continue,
                 Outcome::Dies(code, detail) => Rejection::new(&code, "", detail),
                 Outcome::Lives(after) => {
-                    let entity = serde_json::from_str(&after.entity)?;
+                    let entity = Entity::from_json(at.kind, &after.entity)?;
                     match self.allowed(at, &entity, vouched).await? {
                         Ok(()) => {
                             self.accept(at, fitting, *after, entity)?;

@@ -99,7 +99,7 @@ pub struct View {
 impl View {
     /// The content.
     pub fn entity(&self) -> Result<Entity> {
-        Ok(serde_json::from_str(&self.entity)?)
+        Ok(Entity::from_json(self.summary.doc.kind, &self.entity)?)
     }
 }
 

@@ -246,7 +246,18 @@ fn write_on(conn: &mut Connection, mut waiting: mpsc::Receiver<Job>) {
 /// least asked for its answer, so that nobody waits in vain.
 fn together(conn: &mut Connection, jobs: Vec<Job>, answers: &mut Vec<Answer>) -> Result<()> {
     let mut failed = conn.execute_batch("BEGIN IMMEDIATE").err().map(Error::from);
+    let (single, mut undo) = (jobs.len() == 1, false);
     for job in jobs {
+        if failed.is_none() && single {
+            // Nobody else is in the transaction: it is the savepoint.
+            let (done, answer) = guarded(conn, job).unzip();
+            answers.extend(answer);
+            undo = done.as_ref().is_none_or(Result::is_err);
+            if conn.is_autocommit() {
+                failed = Some(rolled_back(done));
+            }
+            break;
+        }
         if failed.is_some() {
             // Outside a transaction nothing must be written: an empty connection refuses every statement.
             match Connection::open_in_memory() {
@@ -259,7 +270,7 @@ fn together(conn: &mut Connection, jobs: Vec<Job>, answers: &mut Vec<Answer>) ->
             failed = Some(e);
         }
     }
-    if failed.is_none() {
+    if failed.is_none() && !undo {
         failed = conn.execute_batch("COMMIT").err().map(Error::from);
     }
     if !conn.is_autocommit()
@@ -275,15 +286,18 @@ fn alone(conn: &Connection, job: Job, answers: &mut Vec<Answer>) -> Result<()> {
     let (done, answer) = guarded(conn, job).unzip();
     answers.extend(answer);
     if conn.is_autocommit() {
-        // A full disk, for one, rolls back the whole by itself.
-        let rolled = || Error::Database("the transaction was rolled back".into());
-        return done.and_then(Result::err).map_or_else(|| Err(rolled()), Err);
+        return Err(rolled_back(done));
     }
     if done.is_none_or(|d| d.is_err()) {
         conn.prepare_cached("ROLLBACK TO job")?.execute([])?;
     }
     conn.prepare_cached("RELEASE job")?.execute([])?;
     Ok(())
+}
+
+/// Why the whole transaction is gone: a full disk, for one, rolls it back by itself.
+fn rolled_back(done: Option<Result<()>>) -> Error {
+    done.and_then(Result::err).unwrap_or_else(|| Error::Database("the transaction was rolled back".into()))
 }
 
 /// Runs a job; `None` where it panicked: dropping it has told who waits.
@@ -372,13 +386,12 @@ fn reindex(conn: &Connection) -> Result<()> {
         let world = Stored { conn, tenant, error: RefCell::default() };
         // What cannot be read stays as it is: opening must not fail for it.
         let Some(entity) = world.entity(doc) else { continue };
-        let (text, words) = indexed(&summary::summary(doc, &entity, &world, Millis(0)).search);
+        let search = summary::summary(doc, &entity, &world, Millis(0)).search;
         if let Some(e) = world.error.into_inner() {
             return Err(e);
         }
-        run(conn, "DELETE FROM words WHERE rowid = ?1", [id])?;
-        run(conn, "INSERT INTO words (rowid, body) VALUES (?1, ?2)", params![id, text])?;
-        run(conn, "UPDATE view SET words = ?2 WHERE id = ?1", params![id, words])?;
+        index(conn, id, &search, true)?;
+        run(conn, "UPDATE view SET words = ?2 WHERE id = ?1", params![id, search_mark(&search)])?;
     }
     Ok(())
 }
@@ -611,11 +624,18 @@ fn counter(conn: &Connection, tenant: TenantId, name: &str) -> Result<u64> {
     Ok(one(conn, sql, params![tenant.as_bytes(), name], |r| Ok(r.get(0)?))?.unwrap_or(0))
 }
 
-/// The text handed to FTS5, and what stands for it in the row.
-fn indexed(search: &str) -> (String, [u8; 32]) {
-    let text = words::indexed(search).join(" ");
-    let hash = sha2::Sha256::digest(text.as_bytes()).into();
-    (text, hash)
+/// What stands for a search text in its row: another one is indexed anew.
+fn search_mark(search: &str) -> [u8; 32] {
+    sha2::Sha256::digest(search.as_bytes()).into()
+}
+
+/// Puts a row's words in the place of those it had.
+fn index(conn: &Connection, id: i64, search: &str, had: bool) -> Result<()> {
+    if had {
+        run(conn, "DELETE FROM words WHERE rowid = ?1", [id])?;
+    }
+    run(conn, "INSERT INTO words (rowid, body) VALUES (?1, ?2)", params![id, words::indexed(search).join(" ")])?;
+    Ok(())
 }
 
 /// The rows of one company, within a job's savepoint.
@@ -710,7 +730,8 @@ impl Rows for Tx<'_> {
     }
     fn put_view(&mut self, view: &View, _ver: u64, rev: u64) -> Result<()> {
         let mut summary = view.summary.clone();
-        let (text, words) = indexed(&std::mem::take(&mut summary.search));
+        let search = std::mem::take(&mut summary.search);
+        let words = search_mark(&search);
         let doc = summary.doc.id;
         let people = summary.people.iter().copied().collect();
         let sql = "SELECT id, words, summary FROM view WHERE tenant = ?1 AND doc = ?2";
@@ -745,10 +766,7 @@ impl Rows for Tx<'_> {
         };
         self.put_people(id, &now, &people)?;
         if before != Some(&words) {
-            if before.is_some() {
-                self.run("DELETE FROM words WHERE rowid = ?1", [id])?;
-            }
-            self.run("INSERT INTO words (rowid, body) VALUES (?1, ?2)", params![id, text])?;
+            index(self.conn, id, &search, before.is_some())?;
         }
         Ok(())
     }
