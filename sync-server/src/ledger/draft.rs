@@ -23,6 +23,8 @@ const LONG_TAIL: usize = 6;
 pub(crate) struct Work {
     pub(crate) at: DocRef,
     pub(crate) entity: Entity,
+    /// The same as JSON, where it came so.
+    json: Option<String>,
     pub(crate) added: Vec<NewChange>,
     expect: u64,
     rev: u64,
@@ -42,6 +44,7 @@ impl Work {
         Self {
             at,
             entity,
+            json: None,
             added: Vec::new(),
             expect: 0,
             rev: 0,
@@ -58,6 +61,7 @@ impl Work {
         Self {
             at: DocRef { kind: loaded.row.kind, id: loaded.row.doc },
             entity,
+            json: None,
             added: Vec::new(),
             expect: loaded.row.ver,
             rev: loaded.view.rev,
@@ -98,7 +102,7 @@ impl Work {
 
     /// Takes over what came of a trial of these changes.
     pub(crate) fn take(&mut self, after: After, entity: Entity, changes: Vec<Screened>, device: DeviceId) {
-        self.entity = entity;
+        (self.entity, self.json) = (entity, Some(after.entity));
         (self.heads, self.clashes) = (after.heads, after.clashes);
         self.fresh = after.snapshot.map(serde_bytes::ByteBuf::into_vec);
         self.doc = None;
@@ -125,7 +129,7 @@ impl Work {
                 device: actor.device,
                 body: change.bytes,
             });
-            self.entity = doc.entity()?;
+            (self.entity, self.json) = (doc.entity()?, None);
             self.heads = doc.heads();
             // Written on all that is here, it clashes with nothing; it may have settled a clash.
             if self.clashes > 0 {
@@ -291,7 +295,10 @@ impl<'a> Draft<'a> {
                 view: View {
                     ver: work.expect,
                     rev: work.rev,
-                    entity: serde_json::to_string(&work.entity)?,
+                    entity: match work.json {
+                        Some(json) => json,
+                        None => serde_json::to_string(&work.entity)?,
+                    },
                     heads: work.heads,
                     summary: row,
                     clashes: work.clashes,
