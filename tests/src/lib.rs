@@ -2,7 +2,10 @@
 //!
 //! `world` builds it; `stories` (one module each) live in it.
 
+pub mod disk;
 pub mod link;
+pub mod power;
+mod vfs;
 pub mod world;
 
 #[cfg(test)]
