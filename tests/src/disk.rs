@@ -260,7 +260,13 @@ impl Disk {
     }
 
     /// Writes, through `real`, what is to be written: all, or (with the failure answered) a part.
-    pub(crate) fn write(&self, file: usize, at: u64, bytes: &[u8], real: impl FnOnce(&[u8]) -> bool) -> Result<(), How> {
+    pub(crate) fn write(
+        &self,
+        file: usize,
+        at: u64,
+        bytes: &[u8],
+        real: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<(), How> {
         let mut state = lock(&self.state);
         let mut failure = strike(&mut state, Part::Write);
         let mut part = match failure {
@@ -288,7 +294,12 @@ impl Disk {
     }
 
     /// Does something to a file, and notes it where it went well.
-    pub(crate) fn noted(&self, part: Part, ops: impl FnOnce() -> Vec<Op>, real: impl FnOnce() -> bool) -> Result<(), How> {
+    pub(crate) fn noted(
+        &self,
+        part: Part,
+        ops: impl FnOnce() -> Vec<Op>,
+        real: impl FnOnce() -> bool,
+    ) -> Result<(), How> {
         let mut state = lock(&self.state);
         if let Some(how) = strike(&mut state, part) {
             return Err(how);

@@ -28,6 +28,18 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Cut the power of a phone's and a server's files again and again, and look what is left.
+    Power {
+        /// How many cuts for each role.
+        #[arg(long, default_value_t = 500)]
+        cuts: u64,
+        /// The number of the first.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// `device` or `server`; both where absent.
+        #[arg(long)]
+        role: Option<String>,
+    },
     /// Measure the speed targets on a release build: all of them, or what `args` say
     /// (`storm D M C`, `idle D M`, `first-sync N`, `memory N`, `device`); `small` runs the
     /// benchmarks of documents and store.
@@ -46,6 +58,7 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Demo { args } => demo(&args),
         Task::Test { quick } => test(quick),
+        Task::Power { cuts, from, role } => power(cuts, from, role.as_deref()),
         Task::Bench { peers, args } => bench(peers, &args),
     }
 }
@@ -172,6 +185,16 @@ fn snapshots(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn power(cuts: u64, from: u64, role: Option<&str>) -> Result<()> {
+    let (cuts, from) = (cuts.to_string(), from.to_string());
+    let mut args = vec!["run", "--quiet", "--locked", "-p", "onsite-e2e", "--bin", "power", "--"];
+    args.extend(["--cuts", &cuts, "--from", &from]);
+    if let Some(role) = role {
+        args.extend(["--role", role]);
+    }
+    run("cargo", &args, &[])
 }
 
 fn bench(peers: bool, args: &[String]) -> Result<()> {

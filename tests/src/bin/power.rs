@@ -45,6 +45,7 @@ fn main() -> Result<()> {
             report.lost,
             report.broken,
         );
+        println!("the workloads met: {}", report.covered.iter().copied().collect::<Vec<_>>().join(", "));
         for finding in &report.findings {
             println!("{finding}");
         }

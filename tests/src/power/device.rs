@@ -12,13 +12,13 @@ use onsite_core::store::{chunks, outbox, views};
 use onsite_server::ledger::Session;
 use onsite_server::storage::{MemoryStorage, Storage};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 const DATABASE: &str = "device.sqlite";
 /// Days of a recording have so many steps.
-const STEPS: usize = 70;
+const STEPS: usize = 180;
 
 /// A phone's recorded days.
 pub(crate) struct Days {
@@ -33,6 +33,7 @@ pub(crate) struct Days {
     people: BTreeMap<DeviceId, Session>,
     town: Town,
     blobs: SharedBlobs,
+    covered: BTreeSet<&'static str>,
 }
 
 /// The recording under way.
@@ -45,6 +46,8 @@ struct Camera<'a> {
     known: HashSet<(DocId, ChangeHash)>,
     edits: Vec<(usize, DocId, ChangeHash)>,
     server: Vec<(usize, Arc<MemoryStorage>)>,
+    covered: BTreeSet<&'static str>,
+    tail: i64,
 }
 
 impl Camera<'_> {
@@ -63,6 +66,18 @@ impl Camera<'_> {
                 self.edits.push((at, item.doc.id, item.hash));
             }
         }
+        let ask = |sql: &str| looker.query_row(sql, [], |r| r.get::<_, i64>(0));
+        let longest = ask("SELECT coalesce(max(tail), 0) FROM doc")?;
+        for (what, seen) in [
+            ("an edit refused", ask("SELECT count(*) FROM refused")? > 0),
+            ("a document compacted", longest < self.tail && longest > 0),
+            ("a photo that waits", ask("SELECT count(*) FROM blob WHERE state = 0")? > 0),
+        ] {
+            if seen {
+                self.covered.insert(what);
+            }
+        }
+        self.tail = longest;
         Ok(())
     }
 
@@ -88,6 +103,8 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
         known: HashSet::new(),
         edits: Vec::new(),
         server: Vec::new(),
+        covered: BTreeSet::new(),
+        tail: 0,
     };
     camera.served();
     let mut people = BTreeMap::new();
@@ -126,8 +143,11 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
         let visit = *dice.one(&visits);
         match dice.below(22) {
             0..=6 => phone.note(visit, &format!("记录 {step} {}", "液压站".repeat(dice.below(12))))?,
-            7 => phone.write(visit, "resolution", &format!("处理 {step}: {}", "更换密封圈。".repeat(dice.below(40))))?,
-            8 => phone.happen(visit, *dice.one(&[EventKind::TravelStarted, EventKind::WorkStarted, EventKind::Paused]))?,
+            7 => {
+                phone.write(visit, "resolution", &format!("处理 {step}: {}", "更换密封圈。".repeat(dice.below(40))))?
+            }
+            8 => phone
+                .happen(visit, *dice.one(&[EventKind::TravelStarted, EventKind::WorkStarted, EventKind::Paused]))?,
             9 => phone.photo(visit, &vec![step as u8; 1_000 + dice.below(5_000)])?,
             10 => {
                 let id = SuggestionId(phone.engine.new_id());
@@ -165,14 +185,13 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
                 camera.served();
             }
             14 => {
-                // Unsent work that the server will refuse: its author holds no role any more.
-                let mut powerless = me.clone();
-                powerless.roles.clear();
-                phone.note(visit, &format!("无权 {step}"))?;
+                // Unsent work that the server will refuse: it comes in another's name.
+                let forged = Session { staff: if me.staff == li { wang } else { li }, ..me.clone() };
+                phone.note(visit, &format!("冒名 {step}"))?;
                 camera.ack()?;
-                sync(&mut phone, &town, &powerless, &mut camera, &mut dice, 0).await?;
+                sync(&mut phone, &town, &forged, &mut camera, &mut dice, 0).await?;
             }
-            15 => {
+            15 if dice.percent(30) => {
                 // The app is closed and opened again.
                 let now = phone.env.now();
                 drop(phone);
@@ -214,9 +233,12 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
         }
     }
     drop(phone);
-    let Camera { acks, edits, server, looker, .. } = camera;
+    let Camera { acks, edits, server, looker, mut covered, .. } = camera;
     drop(looker);
-    Ok(Days { log: disk.log(), acks, edits, wipes, server, people, town, blobs })
+    if !wipes.is_empty() {
+        covered.insert("a wipe");
+    }
+    Ok(Days { log: disk.log(), acks, edits, wipes, server, people, town, blobs, covered })
 }
 
 /// Visits on the phone.
@@ -267,6 +289,10 @@ impl Recorded for Days {
         DATABASE
     }
 
+    fn covered(&self) -> BTreeSet<&'static str> {
+        self.covered.clone()
+    }
+
     fn open(&self, dir: &Path) -> Result<()> {
         Phone::open(Connection::open(dir.join(DATABASE))?, 1, NOON, self.blobs.clone())?;
         Ok(())
@@ -281,7 +307,8 @@ impl Recorded for Days {
     ) -> Result<()> {
         let path = dir.join(DATABASE);
         let now = self.town.env.now();
-        let mut phone = Phone::open(Connection::open(&path)?, dice.draw(), now, self.blobs.clone()).context("opening")?;
+        let mut phone =
+            Phone::open(Connection::open(&path)?, dice.draw(), now, self.blobs.clone()).context("opening")?;
         let conn = Connection::open(&path)?;
         look(&conn)?;
         let last = self.server.partition_point(|(from, _)| *from <= at);

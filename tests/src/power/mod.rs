@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,6 +78,8 @@ pub struct Report {
     pub broken: u64,
     /// In words, with the number of the cut; a few.
     pub findings: Vec<String>,
+    /// What the workloads came by.
+    pub covered: BTreeSet<&'static str>,
 }
 
 impl Report {
@@ -88,6 +90,7 @@ impl Report {
         self.broken += other.broken;
         self.findings.extend(other.findings);
         self.findings.truncate(20);
+        self.covered.extend(other.covered);
     }
 }
 
@@ -97,13 +100,21 @@ pub(crate) trait Recorded {
     fn log(&self) -> &[Op];
     /// Positions at which something was acknowledged, in order. The first is after the file was first opened.
     fn acks(&self) -> &[usize];
+    /// What the workload came by.
+    fn covered(&self) -> BTreeSet<&'static str>;
     /// Its database's name.
     fn database(&self) -> &'static str;
     /// Opens files as the product does and closes them again.
     fn open(&self, dir: &Path) -> Result<()>;
     /// Opens files as after a cut at a position, hands a connection to `look`, then checks what was
     /// acknowledged by its own notes, and that the next command and the next sync work.
-    fn live(&self, dir: &Path, at: usize, dice: &mut Dice, look: &mut dyn FnMut(&Connection) -> Result<()>) -> Result<()>;
+    fn live(
+        &self,
+        dir: &Path,
+        at: usize,
+        dice: &mut Dice,
+        look: &mut dyn FnMut(&Connection) -> Result<()>,
+    ) -> Result<()>;
 }
 
 /// A recorded workload with what its files hold at each moment.
@@ -276,6 +287,29 @@ fn unsynced(log: &[Op]) -> bool {
     log.iter().rev().take_while(|op| !matches!(op, Op::Sync { .. })).any(|op| matches!(op, Op::Write { .. }))
 }
 
+/// Whether the database's own file and its log were written over, not only added to.
+fn checkpoints(log: &[Op], database: &str) -> BTreeSet<&'static str> {
+    let (mut wals, mut main) = (Vec::new(), None);
+    let (mut begun, mut out) = (HashMap::new(), BTreeSet::new());
+    for op in log {
+        match op {
+            Op::Link { name, file } if name.ends_with(format!("{database}-wal")) => wals.push(*file),
+            Op::Link { name, file } if name.ends_with(database) => main = Some(*file),
+            Op::Write { file, at: 0, .. } if wals.contains(file) => {
+                *begun.entry(*file).or_insert(0) += 1;
+                if begun[file] > 1 {
+                    out.insert("a log begun again");
+                }
+            }
+            Op::Write { file, at, .. } if main == Some(*file) && *at > 0 => {
+                out.insert("a checkpoint");
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
 /// Makes the cuts `from..to`, which lie in one recording.
 fn one_recording(role: Role, from: u64, to: u64, honesty: Honesty) -> Result<Report> {
     let seed = from / PER_RECORDING;
@@ -291,7 +325,8 @@ fn one_recording(role: Role, from: u64, to: u64, honesty: Honesty) -> Result<Rep
     let of = recorded.as_ref();
     let honest = honesty == Honesty::Honest;
     let mut film = Film { of, honest, states: HashMap::new(), dir: dir.path().to_path_buf() };
-    let mut report = Report::default();
+    let mut report = Report { covered: of.covered(), ..Report::default() };
+    report.covered.extend(checkpoints(of.log(), of.database()));
     for number in from..to {
         let mut dice = Dice::new(number.wrapping_mul(0x0005_deec_e66d).wrapping_add(11));
         let at = moment(of, &mut dice);
@@ -346,4 +381,50 @@ pub fn run(role: Role, from: u64, cuts: u64, honesty: Honesty) -> Result<Report>
         }
         Ok(report)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn survives(role: Role, needed: &[&str]) {
+        let report = run(role, 0, 500, Honesty::Honest).unwrap();
+        assert_eq!((report.lost, report.broken), (0, 0), "{:#?}", report.findings);
+        assert!(report.in_flight > 50, "cuts into unsynced writes: {}", report.in_flight);
+        for what in needed.iter().chain(&["a checkpoint", "a log begun again"]) {
+            assert!(report.covered.contains(what), "the workload never met {what}: {:?}", report.covered);
+        }
+    }
+
+    #[test]
+    fn a_phone_loses_nothing_to_a_power_cut() {
+        survives(Role::Device, &["an edit refused", "a document compacted", "a photo that waits", "a wipe"]);
+    }
+
+    #[test]
+    fn the_server_loses_nothing_to_a_power_cut() {
+        let needed = [
+            "a change accepted",
+            "a change set aside",
+            "an office command",
+            "a command with a key",
+            "a record",
+            "a blob's line",
+            "an audit entry",
+        ];
+        survives(Role::Server, &needed);
+    }
+
+    /// The controls: a check that finds nothing wrong with these would find nothing wrong with anything.
+    #[test]
+    fn without_full_syncs_data_is_lost() {
+        for role in [Role::Device, Role::Server] {
+            for honesty in [Honesty::Normal, Honesty::SyncsNothing] {
+                let report = run(role, 0, 25, honesty).unwrap();
+                assert!(report.lost > 0, "{role}, {honesty:?}: {report:?}");
+            }
+        }
+    }
 }

@@ -15,9 +15,7 @@ use onsite_core::sync::protocol::{Fate, Push, SyncAnswer, SyncRequest, VERSION};
 use onsite_core::sync::session::{Effect, Event, Failure};
 use onsite_server::ledger::Session;
 use onsite_server::office::AsideCommand;
-use onsite_server::storage::{
-    Audit, BlobRow, GLOBAL, Record, SqliteStorage, audit_holds,
-};
+use onsite_server::storage::{Audit, BlobRow, GLOBAL, Record, SqliteStorage, audit_holds};
 use rusqlite::Connection;
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -225,7 +223,8 @@ pub(crate) async fn record(disk: Arc<Disk>, root: &Path, seed: u64) -> Result<Da
                     _ => {
                         let id = SuggestionId(phone.engine.new_id());
                         let text = "滤芯".repeat(dice.below(90) + 1);
-                        phone.execute(&Command::Suggest { id, title: format!("建议 {n}"), text, work_order: None })?;
+                        phone
+                            .execute(&Command::Suggest { id, title: format!("建议 {n}"), text, work_order: None })?;
                     }
                 }
             }
@@ -301,7 +300,11 @@ async fn aside_of_pushes(
             let key = format!("once {n}");
             let id = SuggestionId(town.env.new_id());
             let command = Command::Suggest { id, title: key.clone(), text: "改进".into(), work_order: None };
-            let author = Author { staff: town.technicians[0], roles: [onsite_core::domain::Role::Technician].into(), device_code: None };
+            let author = Author {
+                staff: town.technicians[0],
+                roles: [onsite_core::domain::Role::Technician].into(),
+                device_code: None,
+            };
             let done = town.ledger.execute(town.tenant, &author, &command, Some(&key)).await?;
             camera.said([Fact::Key(key), Fact::Head(done.head)]);
         }
@@ -342,6 +345,19 @@ impl Recorded for Days {
 
     fn database(&self) -> &'static str {
         DATABASE
+    }
+
+    fn covered(&self) -> BTreeSet<&'static str> {
+        let kind = |fact: &Fact| match fact {
+            Fact::Change(_) => "a change accepted",
+            Fact::Aside(_) => "a change set aside",
+            Fact::Head(_) => "an office command",
+            Fact::Key(_) => "a command with a key",
+            Fact::Record(_) => "a record",
+            Fact::Blob(_) => "a blob's line",
+            Fact::Audit(_) => "an audit entry",
+        };
+        self.facts.iter().map(|(_, fact)| kind(fact)).collect()
     }
 
     fn open(&self, dir: &Path) -> Result<()> {
@@ -460,7 +476,8 @@ impl Days {
         let rows = town.ledger.storage().list(town.tenant, &query).await?;
         let same = rows.iter().filter(|v| v.summary.number == number.clone().unwrap_or_default()).count();
         ensure!(number.is_some() && same == 1, "{same} jobs have the number {number:?}");
-        let mut phone = Phone::open(Connection::open_in_memory()?, dice.draw(), town.env.now(), SharedBlobs::default())?;
+        let mut phone =
+            Phone::open(Connection::open_in_memory()?, dice.draw(), town.env.now(), SharedBlobs::default())?;
         let who = phone.enrol(town, staff).await?;
         phone.first_sync(town, &who).await?;
         let visit = phone.arrive(order)?;

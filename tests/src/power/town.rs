@@ -70,7 +70,13 @@ impl Town {
             staff(town.boss.staff, "赵主任", "B1", &OFFICE),
             staff(town.technicians[0], "李工", "T1", &[Role::Technician]),
             staff(town.technicians[1], "王工", "T2", &[Role::Technician]),
-            Command::PutCustomer { id: customer, name, code: "C-1".into(), project_completed: None, call_interval_days: None },
+            Command::PutCustomer {
+                id: customer,
+                name,
+                code: "C-1".into(),
+                project_completed: None,
+                call_interval_days: None,
+            },
             Command::PutContact { customer, id: town.item(), contact },
             Command::PutAddress { customer, id: town.item(), address },
             Command::PutEquipment { customer, id: machine, equipment },
@@ -235,6 +241,11 @@ pub(crate) struct Phone {
     pub(crate) blobs: SharedBlobs,
 }
 
+/// Whose a phone is.
+async fn who_owns(town: &Town, who: &Session) -> Result<StaffId> {
+    Ok(town.ledger.storage().device(town.tenant, who.device).await?.context("no such phone")?.staff)
+}
+
 /// A sync's last word.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ended {
@@ -291,9 +302,11 @@ impl Phone {
                     let event = Self::ask(town, who, &body).await?;
                     match step(true) {
                         true => self.handle(event)?,
-                        false => {
-                            self.handle(Event::Failed(Failure { code: "offline".into(), status: 0, retry_after: None }))?
-                        }
+                        false => self.handle(Event::Failed(Failure {
+                            code: "offline".into(),
+                            status: 0,
+                            retry_after: None,
+                        }))?,
                     }
                 }
                 Effect::Upload { blob, size, upload, .. } => match upload.is_empty() {
@@ -315,8 +328,20 @@ impl Phone {
     }
 
     async fn ask(town: &Town, who: &Session, body: &[u8]) -> Result<Event> {
-        let request: SyncRequest = minicbor_serde::from_slice(body)?;
+        let mut request: SyncRequest = minicbor_serde::from_slice(body)?;
         town.env.advance(20);
+        if who.staff != who_owns(town, who).await? && !request.push.is_empty() {
+            // Pushed in another's name, to be refused; the rest is asked for in the owner's.
+            let (mut push, owner) = (request.clone(), Session { staff: who_owns(town, who).await?, ..who.clone() });
+            (push.cursor, push.reconcile) = (None, None);
+            let refused = town.ledger.sync(who, push).await?;
+            request.push.clear();
+            request.mark = refused.mark;
+            let mut answer = town.ledger.sync(&owner, request).await?;
+            answer.verdicts = refused.verdicts;
+            return Ok(Event::Answer(minicbor_serde::to_vec(&answer)?));
+        }
+        let who = &Session { staff: who_owns(town, who).await?, ..who.clone() };
         Ok(match town.ledger.sync(who, request).await {
             Ok(answer) => Event::Answer(minicbor_serde::to_vec(&answer)?),
             Err(e) => Event::Failed(Failure { code: e.code().into(), status: e.status(), retry_after: None }),
