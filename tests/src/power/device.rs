@@ -117,10 +117,9 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
     camera.ack()?;
     // A colleague whose phone is of no interest here.
     let mut other = Phone::open(Connection::open_in_memory()?, seed ^ 0x0ff, NOON, blobs.clone())?;
-    let other_is = other.enrol(&town, wang).await?;
-    let mut me = phone.enrol(&town, li).await?;
+    let other_is = other.enrol(&town, wang, || {}).await?;
+    let mut me = phone.enrol(&town, li, || camera.served()).await?;
     people.insert(me.device, me.clone());
-    camera.served();
     camera.ack()?;
     let mut orders = Vec::new();
     for who in [vec![li], vec![li, wang], vec![wang]] {
@@ -219,9 +218,8 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
                 phone.engine.sign_out()?;
                 camera.ack()?;
                 let who = *dice.one(&[li, wang]);
-                me = phone.enrol(&town, who).await?;
+                me = phone.enrol(&town, who, || camera.served()).await?;
                 people.insert(me.device, me.clone());
-                camera.served();
                 camera.ack()?;
                 sync(&mut phone, &town, &me, &mut camera, &mut dice, 0).await?;
                 visits.clear();

@@ -266,10 +266,11 @@ impl Phone {
         Ok(Self { engine, sync: Sync::new(options), env, blobs })
     }
 
-    /// Enrols at the server.
-    pub(crate) async fn enrol(&mut self, town: &Town, staff: StaffId) -> Result<Session> {
+    /// Enrols at the server; `served` is called once that knows the phone.
+    pub(crate) async fn enrol(&mut self, town: &Town, staff: StaffId, served: impl FnOnce()) -> Result<Session> {
         let key = self.engine.begin_enrolment()?;
         let (answer, session) = town.enrol(staff, key).await?;
+        served();
         self.engine.finish_enrolment("https://onsite.example", &answer)?;
         Ok(session)
     }
