@@ -492,13 +492,13 @@ impl Days {
     }
 }
 
-async fn read<R: onsite_core::domain::Record>(town: &Town, doc: impl Into<DocId>) -> Result<Option<R>> {
+pub(crate) async fn read<R: onsite_core::domain::Record>(town: &Town, doc: impl Into<DocId>) -> Result<Option<R>> {
     let view = town.ledger.storage().views(town.tenant, &[doc.into()]).await?.pop();
     Ok(view.map(|v| v.entity()).transpose()?.and_then(R::unwrap))
 }
 
 /// What the office sees is what the documents say.
-async fn rows_equal_documents(town: &Town) -> Result<()> {
+pub(crate) async fn rows_equal_documents(town: &Town) -> Result<()> {
     let storage = town.ledger.storage();
     let held = storage.log(town.tenant, 0, usize::MAX >> 1).await?;
     let docs: BTreeSet<DocId> = held.iter().map(|r| r.doc).collect();

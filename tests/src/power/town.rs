@@ -328,7 +328,7 @@ impl Phone {
         bail!("the sync does not end")
     }
 
-    async fn ask(town: &Town, who: &Session, body: &[u8]) -> Result<Event> {
+    pub(crate) async fn ask(town: &Town, who: &Session, body: &[u8]) -> Result<Event> {
         let mut request: SyncRequest = minicbor_serde::from_slice(body)?;
         town.env.advance(20);
         if who.staff != who_owns(town, who).await? && !request.push.is_empty() {

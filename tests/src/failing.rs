@@ -1,0 +1,492 @@
+//! Parts that fail: one operation of the disk after another, and all from one
+//! on; the disk full at every size; memory at every allocation. Each time: a
+//! clean error of the right code, nothing half written, the process goes on,
+//! and the same thing asked again is done once.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use crate::disk::{Disk, How, Part, Plan, scratch};
+use crate::power::rows;
+use crate::power::town::{Ended, NOON, Phone, SharedBlobs, Town};
+use onsite_core::domain::{Command, ItemId, Millis, Visit, VisitId, WorkOrderId};
+use onsite_core::env::Env as _;
+use onsite_core::store::{chunks, outbox, views};
+use onsite_core::sync::protocol::{Fate, SyncRequest};
+use onsite_core::sync::session::{Effect, Event};
+use onsite_server::ledger::Session;
+use onsite_server::storage::{MemoryStorage, SqliteStorage};
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    if to.exists() {
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Every way for a disk to fail, up to the operation that is never reached.
+fn every_fault(mut attempt: impl FnMut(Fault) -> u64) {
+    let plans = [
+        (Part::Read, How::Error),
+        (Part::Write, How::Error),
+        (Part::Write, How::Full),
+        (Part::Write, How::Short),
+        (Part::Sync, How::Error),
+        (Part::Truncate, How::Error),
+        (Part::Open, How::Error),
+        (Part::Delete, How::Error),
+        (Part::Map, How::Full),
+    ];
+    for (part, how) in plans {
+        for stays in [false, true] {
+            for nth in 1.. {
+                let fault = Fault::Planned(Plan { part, nth, how, stays });
+                if attempt(fault) == 0 {
+                    assert!(nth > 1 || matches!(part, Part::Truncate | Part::Delete | Part::Open), "{part:?} never came");
+                    break;
+                }
+            }
+        }
+    }
+    for space in (0..).step_by(777) {
+        if attempt(Fault::Space(space)) == 0 {
+            assert!(space > 2_000, "the disk never filled");
+            break;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Planned(Plan),
+    Space(u64),
+}
+
+impl Fault {
+    fn begin(self, disk: &Disk) {
+        match self {
+            Fault::Planned(plan) => disk.plan(plan),
+            Fault::Space(bytes) => disk.space(bytes),
+        }
+    }
+
+    /// Whether an error's code says what happened.
+    fn explains(self, code: &str) -> bool {
+        match self {
+            Fault::Planned(Plan { how: How::Full | How::Short, .. }) | Fault::Space(_) => code == "disk_full",
+            Fault::Planned(_) => code == "file",
+        }
+    }
+}
+
+const NOTE: ItemId = ItemId(Uuid::from_u128(0x1a51));
+
+fn note(visit: VisitId) -> Command {
+    Command::AddNote { visit, id: NOTE, text: "坏了也要记".into() }
+}
+
+// ---- a phone ----
+
+/// A phone with a day's work in its file, and the server it syncs with.
+struct Bench {
+    dir: tempfile::TempDir,
+    town: Town,
+    memory: Arc<MemoryStorage>,
+    me: Session,
+    order: WorkOrderId,
+    now: Millis,
+    blobs: SharedBlobs,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = scratch().unwrap();
+        let memory = Arc::new(MemoryStorage::new());
+        let town = Town::found(memory.clone(), 1).await.unwrap();
+        let (li, wang) = (town.technicians[0], town.technicians[1]);
+        let (order, commands) = town.job(&[li, wang]);
+        for command in &commands {
+            town.office(command).await.unwrap();
+        }
+        let base = dir.path().join("base");
+        std::fs::create_dir_all(&base).unwrap();
+        let blobs = SharedBlobs::default();
+        let conn = Connection::open(base.join("device.sqlite")).unwrap();
+        let mut phone = Phone::open(conn, 1, NOON, blobs.clone()).unwrap();
+        let me = phone.enrol(&town, li, || {}).await.unwrap();
+        phone.settle(&town, &me).await.unwrap();
+        let visit = phone.arrive(order).unwrap();
+        for n in 0..20 {
+            phone.note(visit, &format!("第 {n} 条")).unwrap();
+        }
+        phone.settle(&town, &me).await.unwrap();
+        phone.note(visit, "还没发").unwrap();
+        let now = phone.env.now();
+        drop(phone);
+        // News for the phone.
+        let mut other = Phone::open(Connection::open_in_memory().unwrap(), 2, NOON, blobs.clone()).unwrap();
+        let who = other.enrol(&town, wang, || {}).await.unwrap();
+        other.settle(&town, &who).await.unwrap();
+        other.note(visit, "王也在").unwrap();
+        other.settle(&town, &who).await.unwrap();
+        for command in &town.job(&[li]).1 {
+            town.office(command).await.unwrap();
+        }
+        Self { dir, town, memory, me, order, now, blobs }
+    }
+
+    fn visit(&self) -> VisitId {
+        VisitId::of_dispatch(self.order, 1)
+    }
+}
+
+/// What is in the file, seen by somebody else.
+fn seen(path: &Path) -> Vec<String> {
+    rows(&Connection::open(path).unwrap()).unwrap()
+}
+
+/// Tries the phone's path once under a fault, then again without. Answers how often it struck.
+async fn phone_under(bench: &Bench, fault: Fault) -> u64 {
+    let live = bench.dir.path().join("live");
+    copy(&bench.dir.path().join("base"), &live);
+    let path = live.join("device.sqlite");
+    let disk = Disk::failing(&live).unwrap();
+    let town = bench.town.over(Arc::new(bench.memory.fork()), 9);
+    let open = || Phone::open(Connection::open(&path)?, 77, bench.now, bench.blobs.clone());
+    let clean = |what: &str, e: &onsite_core::Error| {
+        assert!(fault.explains(e.code()), "{what} under {fault:?}: {} ({e})", e.code());
+    };
+    fault.begin(&disk);
+    let first = open();
+    let mut struck = 0;
+    let mut phone = match first {
+        Ok(phone) => phone,
+        Err(e) => {
+            struck += disk.mend();
+            clean("opening", &e);
+            open().unwrap()
+        }
+    };
+    if struck == 0 {
+        if let Err(e) = phone.execute(&note(bench.visit())) {
+            struck += disk.mend();
+            clean("a command", &e);
+            let noted = seen(&path).iter().any(|row| row.contains("坏了也要记"));
+            assert!(!noted, "refused and yet there, under {fault:?}");
+        }
+    }
+    if struck == 0 {
+        // A sync by hand, so that an error of each of its steps is seen.
+        let mut effects = phone.handle(Event::Start).inspect_err(|e| clean("beginning a sync", e));
+        while let Ok(now) = &mut effects {
+            let Some(Effect::Send(body)) = now.pop() else { break };
+            let event = Phone::ask(&town, &bench.me, &body).await.unwrap();
+            effects = phone.handle(event).inspect_err(|e| clean("taking an answer", e));
+        }
+        struck += disk.mend();
+    }
+    // Whatever happened: the same phone goes on, and nothing is doubled.
+    phone.execute(&note(bench.visit())).unwrap();
+    phone.settle(&town, &bench.me).await.unwrap();
+    let conn = Connection::open(&path).unwrap();
+    let whole: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).unwrap();
+    assert_eq!(whole, "ok", "under {fault:?}");
+    assert_eq!(outbox::account(&conn).unwrap().changes, 0);
+    town.log_is_whole().await.unwrap();
+    for held in chunks::held_in(&conn, &[]).unwrap() {
+        let theirs = town.ledger.storage().views(town.tenant, &[held.doc.id]).await.unwrap().pop().unwrap();
+        let (says, shown) = (
+            chunks::load(&conn, held.doc.id).unwrap().unwrap().entity().unwrap(),
+            views::entity(&conn, held.doc.id).unwrap().unwrap(),
+        );
+        assert_eq!(says, shown, "under {fault:?}");
+        assert_eq!(theirs.entity().unwrap(), shown, "under {fault:?}");
+    }
+    let visit: Visit = crate::power::server::read(&town, bench.visit()).await.unwrap().unwrap();
+    let count = |text: &str| visit.notes.values().filter(|n| n.text == text).count();
+    assert_eq!((count("坏了也要记"), count("还没发"), count("王也在")), (1, 1, 1), "under {fault:?}");
+    struck
+}
+
+#[test]
+fn a_phone_whose_disk_fails_at_any_point_loses_nothing() {
+    let runtime = runtime();
+    let bench = runtime.block_on(Bench::new());
+    every_fault(|fault| runtime.block_on(phone_under(&bench, fault)));
+}
+
+// ---- the server ----
+
+/// A server with a company in its file, and a message about to come.
+struct Desk {
+    dir: tempfile::TempDir,
+    town: Town,
+    me: Session,
+    order: WorkOrderId,
+    body: Vec<u8>,
+    sent: BTreeSet<[u8; 32]>,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let dir = scratch().unwrap();
+        let base = dir.path().join("base");
+        std::fs::create_dir_all(&base).unwrap();
+        let storage = Arc::new(SqliteStorage::open(&base.join("onsite.sqlite")).unwrap());
+        let town = Town::found(storage, 1).await.unwrap();
+        let li = town.technicians[0];
+        let (order, commands) = town.job(&[li]);
+        for command in &commands {
+            town.office(command).await.unwrap();
+        }
+        let mut phone =
+            Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
+        let me = phone.enrol(&town, li, || {}).await.unwrap();
+        phone.settle(&town, &me).await.unwrap();
+        let visit = phone.arrive(order).unwrap();
+        phone.settle(&town, &me).await.unwrap();
+        for n in 0..5 {
+            phone.note(visit, &format!("第 {n} 条 {}", "很长".repeat(300))).unwrap();
+        }
+        let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
+        let request: SyncRequest = minicbor_serde::from_slice(&body).unwrap();
+        let changes = request.push.iter().flat_map(|p| &p.changes);
+        let sent: BTreeSet<_> = changes
+            .map(|c| onsite_core::document::Change::parse(c.to_vec()).unwrap().header.hash.0)
+            .collect();
+        assert_eq!(sent.len(), 5);
+        // Let go of the files: what is copied is whole.
+        let gone = town.over(Arc::new(MemoryStorage::new()), 2);
+        drop(std::mem::replace(&mut { town.ledger.clone() }, gone.ledger.clone()));
+        let Town { env, tenant, boss, technicians, customer, machine, ledger } = town;
+        drop(ledger);
+        let town = Town { ledger: gone.ledger, env, tenant, boss, technicians, customer, machine };
+        Self { dir, town, me, order, body, sent }
+    }
+}
+
+fn logged(path: &Path) -> BTreeSet<[u8; 32]> {
+    let conn = Connection::open(path).unwrap();
+    let mut statement = conn.prepare("SELECT hash FROM change WHERE hash IS NOT NULL").unwrap();
+    statement.query_map([], |r| r.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Tries the server's path once under a fault, then again without. Answers how often it struck.
+async fn server_under(desk: &Desk, fault: Fault) -> u64 {
+    let live = desk.dir.path().join("live");
+    copy(&desk.dir.path().join("base"), &live);
+    let path = live.join("onsite.sqlite");
+    let disk = Disk::failing(&live).unwrap();
+    let clean = |what: &str, e: &onsite_server::Error| {
+        assert!(fault.explains(e.code()), "{what} under {fault:?}: {} ({e})", e.code());
+        assert!(e.status() >= 500, "{what}: a phone must try again: {}", e.status());
+    };
+    fault.begin(&disk);
+    let mut struck = 0;
+    let storage = match SqliteStorage::open(&path) {
+        Ok(storage) => storage,
+        Err(e) => {
+            struck += disk.mend();
+            clean("opening", &e);
+            SqliteStorage::open(&path).unwrap()
+        }
+    };
+    let town = desk.town.over(Arc::new(storage), 5);
+    let request: SyncRequest = minicbor_serde::from_slice(&desk.body).unwrap();
+    let tell = Command::EditText {
+        doc: onsite_core::domain::DocRef::new(onsite_core::domain::Kind::WorkOrder, desk.order),
+        field: "dispatch/remarks".into(),
+        text: "带上梯子".into(),
+        seen: Vec::new(),
+    };
+    if struck == 0 {
+        if let Err(e) = town.ledger.sync(&desk.me, request.clone()).await {
+            struck += disk.mend();
+            clean("a push", &e);
+            let log = logged(&path);
+            let here = desk.sent.iter().filter(|h| log.contains(*h)).count();
+            assert!(here == 0 || here == desk.sent.len(), "{here} of a push, under {fault:?}");
+        }
+    }
+    if struck == 0 {
+        if let Err(e) = town.ledger.execute(town.tenant, &town.boss, &tell, Some("one")).await {
+            clean("an office command", &e);
+        }
+        struck += disk.mend();
+    }
+    let answer = town.ledger.sync(&desk.me, request).await.unwrap();
+    assert_eq!(answer.verdicts.len(), desk.sent.len());
+    assert!(answer.verdicts.iter().all(|v| v.fate == Fate::Accepted), "under {fault:?}: {:?}", answer.verdicts);
+    let first = town.ledger.execute(town.tenant, &town.boss, &tell, Some("one")).await.unwrap();
+    let log = town.ledger.storage().history(town.tenant, desk.order.into()).await.unwrap().len();
+    assert_eq!(town.ledger.execute(town.tenant, &town.boss, &tell, Some("one")).await.unwrap().docs, first.docs);
+    assert_eq!(town.ledger.storage().history(town.tenant, desk.order.into()).await.unwrap().len(), log);
+    town.log_is_whole().await.unwrap();
+    crate::power::server::rows_equal_documents(&town).await.unwrap();
+    let conn = Connection::open(&path).unwrap();
+    let whole: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).unwrap();
+    assert_eq!(whole, "ok", "under {fault:?}");
+    struck
+}
+
+#[test]
+fn a_server_whose_disk_fails_at_any_point_loses_nothing() {
+    let runtime = runtime();
+    let desk = runtime.block_on(Desk::new());
+    every_fault(|fault| runtime.block_on(server_under(&desk, fault)));
+}
+
+// ---- memory ----
+
+/// Runs a test of this program in a process of its own.
+fn alone(test: &str) {
+    let me: PathBuf = std::env::current_exe().unwrap();
+    let done = std::process::Command::new(me)
+        .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.contains("1 passed"), "{test}: {}\n{said}", done.status);
+}
+
+#[test]
+fn a_phone_short_of_memory_at_any_allocation_loses_nothing() {
+    alone("failing::phone_memory");
+}
+
+#[test]
+fn a_server_short_of_memory_at_any_allocation_loses_nothing() {
+    alone("failing::server_memory");
+}
+
+/// Lets SQLite's nth allocation fail, for every n.
+fn every_allocation(mut attempt: impl FnMut(u64) -> bool) {
+    let mut n = 1;
+    while attempt(n) {
+        // The first thousand one by one; then a step that visits every place in the long run of a loop.
+        n += if n < 1_000 { 1 } else { 1 + n / 200 };
+    }
+    assert!(n > 100, "{n} allocations");
+}
+
+#[test]
+#[ignore = "takes SQLite's memory over: run by its parent, alone"]
+fn phone_memory() {
+    crate::vfs::take_memory_over();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let bench = Bench::new().await;
+        let live = bench.dir.path().join("live");
+        copy(&bench.dir.path().join("base"), &live);
+        let path = live.join("device.sqlite");
+        let mut phone = Phone::open(Connection::open(&path).unwrap(), 77, bench.now, bench.blobs.clone()).unwrap();
+        let town = bench.town.over(Arc::new(bench.memory.fork()), 9);
+        let mut done = 0;
+        every_allocation(|n| {
+            let text = format!("内存 {n}");
+            let add = Command::AddNote { visit: bench.visit(), id: ItemId(Uuid::from_u128(u128::from(n))), text };
+            crate::vfs::fail_allocation(n);
+            let first = phone.execute(&add);
+            let struck = crate::vfs::mend_allocations();
+            if let Err(e) = &first {
+                assert_eq!(e.code(), "out_of_memory", "allocation {n}: {e}");
+                phone.execute(&add).unwrap_or_else(|e| panic!("after allocation {n}: {e}"));
+            }
+            done += 1;
+            struck
+        });
+        phone.settle(&town, &bench.me).await.unwrap();
+        let visit: Visit = crate::power::server::read(&town, bench.visit()).await.unwrap().unwrap();
+        let notes = visit.notes.values().filter(|n| n.text.starts_with("内存")).count();
+        assert_eq!(notes, done, "each once");
+        // Now while an answer is taken.
+        let mut rest = true;
+        let mut n = 1;
+        while rest {
+            town.office(&Command::EditText {
+                doc: onsite_core::domain::DocRef::new(onsite_core::domain::Kind::WorkOrder, bench.order),
+                field: "dispatch/remarks".into(),
+                text: format!("备注 {n}"),
+                seen: Vec::new(),
+            })
+            .await
+            .unwrap();
+            let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
+            let event = Phone::ask(&town, &bench.me, &body).await.unwrap();
+            crate::vfs::fail_allocation(n);
+            let taken = phone.handle(event);
+            rest = crate::vfs::mend_allocations();
+            if let Err(e) = taken {
+                assert_eq!(e.code(), "out_of_memory", "allocation {n}: {e}");
+            }
+            assert!(matches!(phone.sync(&town, &bench.me, &mut |_| true).await.unwrap(), Ended::Done(_)));
+            n += if n < 300 { 1 } else { 1 + n / 20 };
+        }
+        assert!(n > 50, "{n} allocations");
+        let conn = Connection::open(&path).unwrap();
+        let whole: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).unwrap();
+        assert_eq!(whole, "ok");
+        for held in chunks::held_in(&conn, &[]).unwrap() {
+            let says = chunks::load(&conn, held.doc.id).unwrap().unwrap().entity().unwrap();
+            assert_eq!(says, views::entity(&conn, held.doc.id).unwrap().unwrap());
+        }
+    });
+}
+
+#[test]
+#[ignore = "takes SQLite's memory over: run by its parent, alone"]
+fn server_memory() {
+    crate::vfs::take_memory_over();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let dir = scratch().unwrap();
+        let path = dir.path().join("onsite.sqlite");
+        let town = Town::found(Arc::new(SqliteStorage::open(&path).unwrap()), 1).await.unwrap();
+        let li = town.technicians[0];
+        let (order, commands) = town.job(&[li]);
+        for command in &commands {
+            town.office(command).await.unwrap();
+        }
+        let mut phone =
+            Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
+        let me = phone.enrol(&town, li, || {}).await.unwrap();
+        phone.settle(&town, &me).await.unwrap();
+        let visit = phone.arrive(order).unwrap();
+        phone.settle(&town, &me).await.unwrap();
+        let (mut n, mut rest, mut done) = (1, true, 0);
+        while rest {
+            phone.note(visit, &format!("内存 {n}")).unwrap();
+            let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
+            let request: SyncRequest = minicbor_serde::from_slice(&body).unwrap();
+            crate::vfs::fail_allocation(n);
+            let first = town.ledger.sync(&me, request.clone()).await;
+            rest = crate::vfs::mend_allocations();
+            if let Err(e) = first {
+                assert_eq!((e.code(), e.status()), ("out_of_memory", 503), "allocation {n}: {e}");
+            }
+            phone.settle(&town, &me).await.unwrap_or_else(|e| panic!("after allocation {n}: {e:#}"));
+            done += 1;
+            n += if n < 400 { 1 } else { 1 + n / 30 };
+        }
+        assert!(n > 100, "{n} allocations");
+        let visit: Visit = crate::power::server::read(&town, visit).await.unwrap().unwrap();
+        assert_eq!(visit.notes.values().filter(|n| n.text.starts_with("内存")).count(), done, "each once");
+        town.log_is_whole().await.unwrap();
+        crate::power::server::rows_equal_documents(&town).await.unwrap();
+        let conn = Connection::open(&path).unwrap();
+        let whole: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).unwrap();
+        assert_eq!(whole, "ok");
+    });
+}
