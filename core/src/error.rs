@@ -55,6 +55,9 @@ pub enum Error {
     /// The disk is full.
     #[error("the disk is full")]
     DiskFull,
+    /// There was no memory left for the database; what was asked may be asked again.
+    #[error("out of memory")]
+    OutOfMemory,
     /// The database is locked by another process.
     #[error("the database is locked by another process")]
     Locked,
@@ -77,7 +80,7 @@ pub enum Error {
     Database(rusqlite::Error),
     /// Anything else of the file system.
     #[error("file: {0}")]
-    File(#[from] std::io::Error),
+    File(#[source] std::io::Error),
 }
 
 /// The crate's result.
@@ -97,6 +100,7 @@ impl Error {
             Error::NotEnrolled => "not_enrolled",
             Error::BadChange { code, .. } => code,
             Error::DiskFull => "disk_full",
+            Error::OutOfMemory => "out_of_memory",
             Error::Locked => "database_locked",
             Error::Damaged(_) => "database_damaged",
             Error::TooNew { .. } => "database_too_new",
@@ -109,12 +113,32 @@ impl Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(e: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase};
+        use rusqlite::ErrorCode as Code;
         match e.sqlite_error_code() {
-            Some(DiskFull) => Error::DiskFull,
-            Some(DatabaseBusy | DatabaseLocked) => Error::Locked,
-            Some(DatabaseCorrupt | NotADatabase) => Error::Damaged(e.to_string()),
+            Some(Code::DiskFull) => Error::DiskFull,
+            Some(Code::OutOfMemory) => Error::OutOfMemory,
+            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Error::Locked,
+            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Error::Damaged(e.to_string()),
+            // The shared memory's file could not grow: what SQLite says where the disk is full.
+            Some(Code::SystemIoFailure) if extended(&e) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Error::DiskFull,
+            Some(Code::SystemIoFailure) if extended(&e) == Some(rusqlite::ffi::SQLITE_IOERR_NOMEM) => {
+                Error::OutOfMemory
+            }
+            Some(Code::SystemIoFailure | Code::CannotOpen) => Error::File(std::io::Error::other(e)),
             _ => Error::Database(e),
+        }
+    }
+}
+
+fn extended(e: &rusqlite::Error) -> Option<std::ffi::c_int> {
+    e.sqlite_error().map(|e| e.extended_code)
+}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        match e.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::DiskFull,
+            _ => Error::File(e),
         }
     }
 }

@@ -65,6 +65,9 @@ pub enum Error {
     /// The disk is full.
     #[error("the disk is full")]
     DiskFull,
+    /// There was no memory left for the database.
+    #[error("out of memory")]
+    OutOfMemory,
     /// The database is locked by another process.
     #[error("the database is locked by another process")]
     Locked,
@@ -84,7 +87,7 @@ pub enum Error {
     Database(String),
     /// Anything else of the file system.
     #[error("file: {0}")]
-    File(#[from] std::io::Error),
+    File(#[source] std::io::Error),
     /// Something that must not happen.
     #[error("internal: {0}")]
     Internal(String),
@@ -124,6 +127,7 @@ impl Error {
             Error::Moved => "moved",
             Error::Core(e) => e.code(),
             Error::DiskFull => "disk_full",
+            Error::OutOfMemory => "out_of_memory",
             Error::Locked => "database_locked",
             Error::Damaged(_) => "database_damaged",
             Error::TooNew { .. } => "database_too_new",
@@ -152,11 +156,11 @@ impl Error {
                 onsite_core::Error::NotFound(_) => 404,
                 onsite_core::Error::Invalid { .. } => 400,
                 onsite_core::Error::DiskFull => 507,
-                onsite_core::Error::Locked => 503,
+                onsite_core::Error::Locked | onsite_core::Error::OutOfMemory => 503,
                 _ => 500,
             },
             Error::DiskFull => 507,
-            Error::Locked | Error::Moved => 503,
+            Error::Locked | Error::OutOfMemory | Error::Moved => 503,
             Error::Damaged(_) | Error::TooNew { .. } | Error::Database(_) | Error::File(_) | Error::Internal(_) => 500,
         }
     }
@@ -168,6 +172,7 @@ impl From<onsite_core::Error> for Error {
         match e {
             C::Refused(r) => Error::Refused(r),
             C::DiskFull => Error::DiskFull,
+            C::OutOfMemory => Error::OutOfMemory,
             C::Locked => Error::Locked,
             C::Damaged(d) => Error::Damaged(d),
             C::TooNew { found, known } => Error::TooNew { found, known },
@@ -178,12 +183,19 @@ impl From<onsite_core::Error> for Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(e: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase};
-        match e.sqlite_error_code() {
-            Some(DiskFull) => Error::DiskFull,
-            Some(DatabaseBusy | DatabaseLocked) => Error::Locked,
-            Some(DatabaseCorrupt | NotADatabase) => Error::Damaged(e.to_string()),
-            _ => Error::Database(e.to_string()),
+        match onsite_core::Error::from(e) {
+            onsite_core::Error::Database(e) => Error::Database(e.to_string()),
+            onsite_core::Error::File(e) => Error::File(e),
+            other => other.into(),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        match onsite_core::Error::from(e) {
+            onsite_core::Error::File(e) => Error::File(e),
+            other => other.into(),
         }
     }
 }

@@ -67,7 +67,7 @@ impl IntoResponse for Error {
             Error::Bad { field, .. } => (field.as_str(), None),
             Error::Refused(r) => (r.field.as_str(), None),
             Error::Busy { retry_after } => ("", Some(*retry_after)),
-            Error::Locked | Error::Moved => ("", Some(1000)),
+            Error::Locked | Error::OutOfMemory | Error::Moved => ("", Some(1000)),
             Error::DiskFull => ("", Some(60_000)),
             _ => ("", None),
         };

@@ -7,7 +7,7 @@
 use crate::disk::{Disk, How, Part, Plan, scratch};
 use crate::power::rows;
 use crate::power::town::{Ended, NOON, Phone, SharedBlobs, Town};
-use onsite_core::domain::{Command, ItemId, Millis, Visit, VisitId, WorkOrderId};
+use onsite_core::domain::{Command, DocRef, ItemId, Kind, Millis, Visit, VisitId, WorkOrderId};
 use onsite_core::env::Env as _;
 use onsite_core::store::{chunks, outbox, views};
 use onsite_core::sync::protocol::{Fate, SyncRequest};
@@ -53,7 +53,10 @@ fn every_fault(mut attempt: impl FnMut(Fault) -> u64) {
             for nth in 1.. {
                 let fault = Fault::Planned(Plan { part, nth, how, stays });
                 if attempt(fault) == 0 {
-                    assert!(nth > 1 || matches!(part, Part::Truncate | Part::Delete | Part::Open), "{part:?} never came");
+                    assert!(
+                        nth > 1 || matches!(part, Part::Truncate | Part::Delete | Part::Open),
+                        "{part:?} never came"
+                    );
                     break;
                 }
             }
@@ -94,6 +97,11 @@ const NOTE: ItemId = ItemId(Uuid::from_u128(0x1a51));
 
 fn note(visit: VisitId) -> Command {
     Command::AddNote { visit, id: NOTE, text: "坏了也要记".into() }
+}
+
+fn remark(order: WorkOrderId, text: &str) -> Command {
+    let doc = DocRef::new(Kind::WorkOrder, order);
+    Command::EditText { doc, field: "dispatch/remarks".into(), text: text.into(), seen: Vec::new() }
 }
 
 // ---- a phone ----
@@ -250,8 +258,7 @@ impl Desk {
         for command in &commands {
             town.office(command).await.unwrap();
         }
-        let mut phone =
-            Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
+        let mut phone = Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
         let me = phone.enrol(&town, li, || {}).await.unwrap();
         phone.settle(&town, &me).await.unwrap();
         let visit = phone.arrive(order).unwrap();
@@ -262,16 +269,11 @@ impl Desk {
         let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
         let request: SyncRequest = minicbor_serde::from_slice(&body).unwrap();
         let changes = request.push.iter().flat_map(|p| &p.changes);
-        let sent: BTreeSet<_> = changes
-            .map(|c| onsite_core::document::Change::parse(c.to_vec()).unwrap().header.hash.0)
-            .collect();
+        let sent: BTreeSet<_> =
+            changes.map(|c| onsite_core::document::Change::parse(c.to_vec()).unwrap().header.hash.0).collect();
         assert_eq!(sent.len(), 5);
         // Let go of the files: what is copied is whole.
-        let gone = town.over(Arc::new(MemoryStorage::new()), 2);
-        drop(std::mem::replace(&mut { town.ledger.clone() }, gone.ledger.clone()));
-        let Town { env, tenant, boss, technicians, customer, machine, ledger } = town;
-        drop(ledger);
-        let town = Town { ledger: gone.ledger, env, tenant, boss, technicians, customer, machine };
+        let town = town.over(Arc::new(MemoryStorage::new()), 2);
         Self { dir, town, me, order, body, sent }
     }
 }
@@ -304,12 +306,7 @@ async fn server_under(desk: &Desk, fault: Fault) -> u64 {
     };
     let town = desk.town.over(Arc::new(storage), 5);
     let request: SyncRequest = minicbor_serde::from_slice(&desk.body).unwrap();
-    let tell = Command::EditText {
-        doc: onsite_core::domain::DocRef::new(onsite_core::domain::Kind::WorkOrder, desk.order),
-        field: "dispatch/remarks".into(),
-        text: "带上梯子".into(),
-        seen: Vec::new(),
-    };
+    let tell = remark(desk.order, "带上梯子");
     if struck == 0 {
         if let Err(e) = town.ledger.sync(&desk.me, request.clone()).await {
             struck += disk.mend();
@@ -371,14 +368,16 @@ fn a_server_short_of_memory_at_any_allocation_loses_nothing() {
     alone("failing::server_memory");
 }
 
-/// Lets SQLite's nth allocation fail, for every n.
-fn every_allocation(mut attempt: impl FnMut(u64) -> bool) {
-    let mut n = 1;
-    while attempt(n) {
-        // The first thousand one by one; then a step that visits every place in the long run of a loop.
-        n += if n < 1_000 { 1 } else { 1 + n / 200 };
+/// Every allocation to fail, and then with all after it, as long as `attempt` says that one failed.
+/// The first so many one by one; then by steps that visit every place in the long run of a loop.
+async fn every_allocation(one_by_one: u64, mut attempt: impl AsyncFnMut(u64, bool) -> bool) {
+    for stays in [false, true] {
+        let mut n = 1;
+        while attempt(n, stays).await {
+            n += if n < one_by_one { 1 } else { 1 + n / 30 };
+        }
+        assert!(n > 50, "{n} allocations");
     }
-    assert!(n > 100, "{n} allocations");
 }
 
 #[test]
@@ -394,47 +393,39 @@ fn phone_memory() {
         let mut phone = Phone::open(Connection::open(&path).unwrap(), 77, bench.now, bench.blobs.clone()).unwrap();
         let town = bench.town.over(Arc::new(bench.memory.fork()), 9);
         let mut done = 0;
-        every_allocation(|n| {
-            let text = format!("内存 {n}");
-            let add = Command::AddNote { visit: bench.visit(), id: ItemId(Uuid::from_u128(u128::from(n))), text };
-            crate::vfs::fail_allocation(n);
+        every_allocation(600, async |n, stays| {
+            done += 1;
+            let id = ItemId(Uuid::from_u128(done));
+            let add = Command::AddNote { visit: bench.visit(), id, text: format!("内存 {done}") };
+            crate::vfs::fail_allocation(n, stays);
             let first = phone.execute(&add);
             let struck = crate::vfs::mend_allocations();
             if let Err(e) = &first {
                 assert_eq!(e.code(), "out_of_memory", "allocation {n}: {e}");
                 phone.execute(&add).unwrap_or_else(|e| panic!("after allocation {n}: {e}"));
             }
-            done += 1;
             struck
-        });
+        })
+        .await;
         phone.settle(&town, &bench.me).await.unwrap();
         let visit: Visit = crate::power::server::read(&town, bench.visit()).await.unwrap().unwrap();
         let notes = visit.notes.values().filter(|n| n.text.starts_with("内存")).count();
-        assert_eq!(notes, done, "each once");
+        assert_eq!(notes as u128, done, "each once");
         // Now while an answer is taken.
-        let mut rest = true;
-        let mut n = 1;
-        while rest {
-            town.office(&Command::EditText {
-                doc: onsite_core::domain::DocRef::new(onsite_core::domain::Kind::WorkOrder, bench.order),
-                field: "dispatch/remarks".into(),
-                text: format!("备注 {n}"),
-                seen: Vec::new(),
-            })
-            .await
-            .unwrap();
+        every_allocation(300, async |n, stays| {
+            town.office(&remark(bench.order, &format!("备注 {n}"))).await.unwrap();
             let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
             let event = Phone::ask(&town, &bench.me, &body).await.unwrap();
-            crate::vfs::fail_allocation(n);
+            crate::vfs::fail_allocation(n, stays);
             let taken = phone.handle(event);
-            rest = crate::vfs::mend_allocations();
+            let struck = crate::vfs::mend_allocations();
             if let Err(e) = taken {
                 assert_eq!(e.code(), "out_of_memory", "allocation {n}: {e}");
             }
             assert!(matches!(phone.sync(&town, &bench.me, &mut |_| true).await.unwrap(), Ended::Done(_)));
-            n += if n < 300 { 1 } else { 1 + n / 20 };
-        }
-        assert!(n > 50, "{n} allocations");
+            struck
+        })
+        .await;
         let conn = Connection::open(&path).unwrap();
         let whole: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).unwrap();
         assert_eq!(whole, "ok");
@@ -459,28 +450,27 @@ fn server_memory() {
         for command in &commands {
             town.office(command).await.unwrap();
         }
-        let mut phone =
-            Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
+        let mut phone = Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
         let me = phone.enrol(&town, li, || {}).await.unwrap();
         phone.settle(&town, &me).await.unwrap();
         let visit = phone.arrive(order).unwrap();
         phone.settle(&town, &me).await.unwrap();
-        let (mut n, mut rest, mut done) = (1, true, 0);
-        while rest {
-            phone.note(visit, &format!("内存 {n}")).unwrap();
+        let mut done = 0;
+        every_allocation(300, async |n, stays| {
+            done += 1;
+            phone.note(visit, &format!("内存 {done}")).unwrap();
             let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
             let request: SyncRequest = minicbor_serde::from_slice(&body).unwrap();
-            crate::vfs::fail_allocation(n);
-            let first = town.ledger.sync(&me, request.clone()).await;
-            rest = crate::vfs::mend_allocations();
+            crate::vfs::fail_allocation(n, stays);
+            let first = town.ledger.sync(&me, request).await;
+            let struck = crate::vfs::mend_allocations();
             if let Err(e) = first {
                 assert_eq!((e.code(), e.status()), ("out_of_memory", 503), "allocation {n}: {e}");
             }
             phone.settle(&town, &me).await.unwrap_or_else(|e| panic!("after allocation {n}: {e:#}"));
-            done += 1;
-            n += if n < 400 { 1 } else { 1 + n / 30 };
-        }
-        assert!(n > 100, "{n} allocations");
+            struck
+        })
+        .await;
         let visit: Visit = crate::power::server::read(&town, visit).await.unwrap().unwrap();
         assert_eq!(visit.notes.values().filter(|n| n.text.starts_with("内存")).count(), done, "each once");
         town.log_is_whole().await.unwrap();

@@ -9,4 +9,6 @@ mod vfs;
 pub mod world;
 
 #[cfg(test)]
+mod failing;
+#[cfg(test)]
 mod stories;

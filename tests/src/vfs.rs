@@ -355,3 +355,86 @@ passed! {
     fetch = xFetch(at: i64, len: c_int, out: *mut *mut c_void), ffi::SQLITE_OK;
     unfetch = xUnfetch(at: i64, page: *mut c_void), ffi::SQLITE_OK;
 }
+
+// ---- memory ----
+
+#[cfg(test)]
+pub(crate) use memory::{fail_allocation, mend_allocations, take_memory_over};
+
+/// SQLite's memory, failing when told to: for a process of its own, since it must be set before SQLite begins.
+#[cfg(test)]
+mod memory {
+    use super::{c_int, c_void, ffi};
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    type Malloc = unsafe extern "C" fn(c_int) -> *mut c_void;
+    type Realloc = unsafe extern "C" fn(*mut c_void, c_int) -> *mut c_void;
+
+    static REAL: OnceLock<(Malloc, Realloc)> = OnceLock::new();
+    /// Allocations until one fails; 0: none will.
+    static LEFT: AtomicU64 = AtomicU64::new(0);
+    static STRUCK: AtomicBool = AtomicBool::new(false);
+    /// Whether all after it fail too.
+    static STAYS: AtomicBool = AtomicBool::new(false);
+
+    /// Puts our allocator over SQLite's.
+    pub(crate) fn take_memory_over() {
+        // SAFETY: nothing of this process has used SQLite yet, so its configuration may still be changed; the
+        // tables are read and copied by it.
+        unsafe {
+            let mut methods = std::mem::zeroed::<ffi::sqlite3_mem_methods>();
+            assert_eq!(ffi::sqlite3_config(ffi::SQLITE_CONFIG_GETMALLOC, &raw mut methods), ffi::SQLITE_OK);
+            if let (Some(malloc), Some(realloc)) = (methods.xMalloc, methods.xRealloc) {
+                REAL.get_or_init(|| (malloc, realloc));
+            }
+            methods.xMalloc = Some(allocate);
+            methods.xRealloc = Some(reallocate);
+            assert_eq!(ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods), ffi::SQLITE_OK);
+            // Small pieces come from a store of their own, which would hide failures.
+            assert_eq!(ffi::sqlite3_config(ffi::SQLITE_CONFIG_LOOKASIDE, 0 as c_int, 0 as c_int), ffi::SQLITE_OK);
+        }
+    }
+
+    /// Lets the nth allocation from now fail, and where it `stays` all after it.
+    pub(crate) fn fail_allocation(n: u64, stays: bool) {
+        STAYS.store(stays, Ordering::SeqCst);
+        STRUCK.store(false, Ordering::SeqCst);
+        LEFT.store(n, Ordering::SeqCst);
+    }
+
+    /// Ends that; whether one failed.
+    pub(crate) fn mend_allocations() -> bool {
+        LEFT.store(0, Ordering::SeqCst);
+        STRUCK.swap(false, Ordering::SeqCst)
+    }
+
+    fn fails() -> bool {
+        let stays = STAYS.load(Ordering::SeqCst);
+        let before = LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| match left {
+            1 if stays => Some(1),
+            _ => left.checked_sub(1),
+        });
+        let struck = before == Ok(1);
+        if struck {
+            STRUCK.store(true, Ordering::SeqCst);
+        }
+        struck
+    }
+
+    unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
+        if fails() {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: as SQLite asked, of its own allocator.
+        unsafe { REAL.get().map_or(std::ptr::null_mut(), |(malloc, _)| malloc(size)) }
+    }
+
+    unsafe extern "C" fn reallocate(at: *mut c_void, size: c_int) -> *mut c_void {
+        if fails() {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: as SQLite asked, of its own allocator.
+        unsafe { REAL.get().map_or(std::ptr::null_mut(), |(_, realloc)| realloc(at, size)) }
+    }
+}

@@ -49,6 +49,10 @@ impl Store {
     /// # Errors
     /// What `f` answers, or what the commit meets.
     pub fn commit<T>(&mut self, f: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        if !self.conn.is_autocommit() {
+            // The last one failed, and so did ending it (no memory, say): it must not fail all that follow.
+            self.conn.execute_batch("ROLLBACK")?;
+        }
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let out = f(&tx)?;
         tx.commit()?;

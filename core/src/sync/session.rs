@@ -679,7 +679,10 @@ fn measure(state: &mut SyncState, server: Millis, sent: Millis, now: Millis, byt
 
 /// Whether the store itself failed: then nothing of the answer may be taken.
 fn fatal(e: &Error) -> bool {
-    matches!(e, Error::Database(_) | Error::DiskFull | Error::Locked | Error::Damaged(_) | Error::File(_))
+    matches!(
+        e,
+        Error::Database(_) | Error::DiskFull | Error::OutOfMemory | Error::Locked | Error::Damaged(_) | Error::File(_)
+    )
 }
 
 fn repushed(conn: &Connection) -> Result<BTreeSet<DocId>> {

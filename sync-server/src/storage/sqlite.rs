@@ -39,7 +39,7 @@ const TOGETHER: usize = 128;
 pub struct SqliteStorage {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
-    readers: Arc<Mutex<Vec<Connection>>>,
+    readers: Arc<Readers>,
     turns: Arc<Semaphore>,
 }
 
@@ -69,20 +69,17 @@ impl SqliteStorage {
     pub fn open(path: &Path) -> Result<Self> {
         let mut conn = connect(path)?;
         set_up(&mut conn)?;
-        let readers = (0..READERS)
-            .map(|_| {
-                let conn = connect(path)?;
-                conn.pragma_update(None, "query_only", true)?;
-                Ok(conn)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let readers = Readers { path: path.to_owned(), free: Mutex::default() };
+        for _ in 0..READERS {
+            readers.give(readers.open()?);
+        }
         let (jobs, waiting) = mpsc::channel(WAITING);
         let writer =
             std::thread::Builder::new().name("onsite-sqlite".into()).spawn(move || write_on(&mut conn, waiting))?;
         Ok(Self {
             jobs: Some(jobs),
             writer: Some(writer),
-            readers: Arc::new(Mutex::new(readers)),
+            readers: Arc::new(readers),
             turns: Arc::new(Semaphore::new(READERS)),
         })
     }
@@ -181,16 +178,40 @@ fn closed() -> Error {
     Error::Internal("the database's thread has ended".into())
 }
 
+/// Connections that read.
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    free: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    fn open(&self) -> Result<Connection> {
+        let conn = connect(&self.path)?;
+        conn.pragma_update(None, "query_only", true)?;
+        Ok(conn)
+    }
+
+    fn give(&self, conn: Connection) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+    }
+}
+
 /// A reading connection, given back when dropped.
 struct Lease {
     conn: Option<Connection>,
-    home: Arc<Mutex<Vec<Connection>>>,
+    home: Arc<Readers>,
 }
 
 impl Lease {
-    fn take(home: Arc<Mutex<Vec<Connection>>>) -> Result<Self> {
-        let conn = home.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Ok(Self { conn, home })
+    fn take(home: Arc<Readers>) -> Result<Self> {
+        let free = home.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match free {
+            Some(conn) => conn,
+            // One was given up, below.
+            None => home.open()?,
+        };
+        Ok(Self { conn: Some(conn), home })
     }
 
     /// Runs `f` in one snapshot.
@@ -217,8 +238,24 @@ impl Drop for End<'_> {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).extend(self.conn.take());
+        // One that could not end its transaction (no memory, say) would fail whoever comes next, and keep the log
+        // from being checkpointed.
+        if let Some(conn) = self.conn.take()
+            && ended(&conn)
+        {
+            self.home.give(conn);
+        }
     }
+}
+
+/// Whether no transaction is open, or it could be ended now.
+fn ended(conn: &Connection) -> bool {
+    if !conn.is_autocommit()
+        && let Err(e) = conn.execute_batch("ROLLBACK")
+    {
+        tracing::warn!(error = %e, "rolling back");
+    }
+    conn.is_autocommit()
 }
 
 // ---- the thread that writes ----
@@ -245,6 +282,8 @@ fn write_on(conn: &mut Connection, mut waiting: mpsc::Receiver<Job>) {
 /// Runs the jobs in one transaction. An error concerns all of them: each is still run or at
 /// least asked for its answer, so that nobody waits in vain.
 fn together(conn: &mut Connection, jobs: Vec<Job>, answers: &mut Vec<Answer>) -> Result<()> {
+    // The last one may have failed to end.
+    ended(conn);
     let mut failed = conn.execute_batch("BEGIN IMMEDIATE").err().map(Error::from);
     let (single, mut undo) = (jobs.len() == 1, false);
     for job in jobs {
@@ -273,11 +312,7 @@ fn together(conn: &mut Connection, jobs: Vec<Job>, answers: &mut Vec<Answer>) ->
     if failed.is_none() && !undo {
         failed = conn.execute_batch("COMMIT").err().map(Error::from);
     }
-    if !conn.is_autocommit()
-        && let Err(e) = conn.execute_batch("ROLLBACK")
-    {
-        tracing::error!(error = %e, "rolling back");
-    }
+    ended(conn);
     failed.map_or(Ok(()), Err)
 }
 
@@ -313,7 +348,9 @@ fn guarded(conn: &Connection, job: Job) -> Option<(Result<()>, Answer)> {
 fn same(e: &Error) -> Error {
     match e {
         Error::DiskFull => Error::DiskFull,
+        Error::OutOfMemory => Error::OutOfMemory,
         Error::Locked => Error::Locked,
+        Error::File(e) => Error::File(std::io::Error::new(e.kind(), e.to_string())),
         Error::Damaged(d) => Error::Damaged(d.clone()),
         Error::Database(d) => Error::Database(d.clone()),
         other => Error::Database(other.to_string()),

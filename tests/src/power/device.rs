@@ -3,7 +3,7 @@
 use super::Recorded;
 use super::town::{NOON, Phone, SharedBlobs, Town};
 use crate::disk::{Dice, Disk, Op};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use onsite_core::domain::{
     ChangeHash, Command, DeviceId, DocId, Entity, EventKind, Kind, SuggestionId, VisitId, WorkOrderId,
 };
@@ -141,13 +141,16 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
     for step in 0..STEPS {
         let visit = *dice.one(&visits);
         match dice.below(22) {
-            0..=6 => phone.note(visit, &format!("记录 {step} {}", "液压站".repeat(dice.below(12))))?,
+            0..=6 => done(phone.note(visit, &format!("记录 {step} {}", "液压站".repeat(dice.below(12)))))?,
             7 => {
-                phone.write(visit, "resolution", &format!("处理 {step}: {}", "更换密封圈。".repeat(dice.below(40))))?
+                let text = format!("处理 {step}: {}", "更换密封圈。".repeat(dice.below(40)));
+                done(phone.write(visit, "resolution", &text))?;
             }
-            8 => phone
-                .happen(visit, *dice.one(&[EventKind::TravelStarted, EventKind::WorkStarted, EventKind::Paused]))?,
-            9 => phone.photo(visit, &vec![step as u8; 1_000 + dice.below(5_000)])?,
+            8 => {
+                let event = *dice.one(&[EventKind::TravelStarted, EventKind::WorkStarted, EventKind::Paused]);
+                done(phone.happen(visit, event))?;
+            }
+            9 => done(phone.photo(visit, &vec![step as u8; 1_000 + dice.below(5_000)]))?,
             10 => {
                 let id = SuggestionId(phone.engine.new_id());
                 let (title, text) = (format!("建议 {step}"), "加一个滤芯。".repeat(dice.below(60) + 1));
@@ -186,7 +189,7 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
             14 => {
                 // Unsent work that the server will refuse: it comes in another's name.
                 let forged = Session { staff: if me.staff == li { wang } else { li }, ..me.clone() };
-                phone.note(visit, &format!("冒名 {step}"))?;
+                done(phone.note(visit, &format!("冒名 {step}")))?;
                 camera.ack()?;
                 sync(&mut phone, &town, &forged, &mut camera, &mut dice, 0).await?;
             }
@@ -225,7 +228,13 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
                 visits.clear();
                 visits.extend(held_visit(camera.looker.as_ref(), &orders)?);
                 if visits.is_empty() {
-                    bail!("nothing to work on after the phone was handed on");
+                    let (order, commands) = town.job(&[who]);
+                    for command in &commands {
+                        town.office(command).await?;
+                    }
+                    camera.served();
+                    sync(&mut phone, &town, &me, &mut camera, &mut dice, 0).await?;
+                    visits.push(phone.arrive(order)?);
                 }
             }
         }
@@ -237,6 +246,14 @@ pub(crate) async fn record(disk: &Disk, root: &Path, seed: u64) -> Result<Days> 
         covered.insert("a wipe");
     }
     Ok(Days { log: disk.log(), acks, edits, wipes, server, people, town, blobs, covered })
+}
+
+/// A rule may refuse what was refused to the phone before: a visit whose opening the server did not take is gone.
+fn done(result: onsite_core::Result<()>) -> Result<()> {
+    match result {
+        Err(onsite_core::Error::Refused(_)) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Visits on the phone.
