@@ -124,6 +124,8 @@ pub struct DeviceCode {
 /// What is kept of a code, under the short code's selector.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Invitation {
+    #[serde(default)]
+    made: Millis,
     tenant: TenantId,
     staff: StaffId,
     long: String,
@@ -135,6 +137,8 @@ struct Invitation {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Token {
+    #[serde(default)]
+    issued: Millis,
     tenant: TenantId,
     device: DeviceId,
     expires: Millis,
@@ -189,6 +193,12 @@ fn seconds(s: u64) -> i64 {
     i64::try_from(s).unwrap_or(i64::MAX / 2000).min(i64::MAX / 2000) * 1000
 }
 
+/// Whether a moment lies in the future by more than a clock is steered by: then
+/// ours was set back, and how long anything of that time is good for cannot be known.
+fn ahead(moment: Millis, now: Millis) -> bool {
+    moment.since(now) > Millis::MINUTE
+}
+
 /// Makes an enrolment code for a person.
 ///
 /// # Errors
@@ -210,7 +220,8 @@ pub async fn device_code(
     for _ in 0..64 {
         let short = letters(env, SHORT);
         let selector = short[..SELECTOR].to_owned();
-        let invitation = Invitation { tenant, staff, long: digest(&long), short: digest(&short), tries: 0, used: None };
+        let invitation =
+            Invitation { made: now, tenant, staff, long: digest(&long), short: digest(&short), tries: 0, used: None };
         let put = ledger
             .storage()
             .put_record(GLOBAL, "invitation", record(selector.clone(), &invitation, Some(expires))?, Some(0), now)
@@ -267,6 +278,9 @@ pub async fn enrol(ledger: &Ledger, request: &EnrolRequest) -> Result<EnrolAnswe
     for _ in 0..16 {
         let at = storage.record(GLOBAL, "invitation", &selector, now).await?.ok_or_else(wrong_code)?;
         let mut invitation: Invitation = body(&at)?;
+        if ahead(invitation.made, now) {
+            return Err(wrong_code());
+        }
         if !long && invitation.tries >= SHORT_TRIES {
             return Err(wrong_code());
         }
@@ -433,7 +447,7 @@ pub async fn token(ledger: &Ledger, request: &TokenRequest, lives_seconds: u64) 
     // that lives shorter than its nonce is remembered as long.
     let token = hex(&mac(&company, TOKEN_DOMAIN, device.id, request.nonce.as_bytes())?.finalize().into_bytes());
     let expires = now.plus(seconds(lives_seconds));
-    let kept = Token { tenant, device: device.id, expires };
+    let kept = Token { issued: now, tenant, device: device.id, expires };
     let kept = record(digest(&token), &kept, Some(expires.max(now.plus(NONCE_MS))))?;
     if !storage.put_record(GLOBAL, "token", kept, Some(0), now).await? {
         return Err(refused());
@@ -449,7 +463,7 @@ pub async fn session(ledger: &Ledger, token: &str) -> Result<Session> {
     let ended = || Error::Unauthorized("the token is unknown or has ended".into());
     let (storage, now) = (ledger.storage(), ledger.env().now());
     let kept: Token = body(&storage.record(GLOBAL, "token", &digest(token), now).await?.ok_or_else(ended)?)?;
-    if kept.expires <= now {
+    if kept.expires <= now || ahead(kept.issued, now) {
         return Err(ended());
     }
     let device = storage.device(kept.tenant, kept.device).await?.ok_or_else(ended)?;
@@ -606,6 +620,9 @@ pub async fn office(ledger: &Ledger, secret: &str, limits: &crate::config::Auth)
     let (storage, now) = (ledger.storage(), ledger.env().now());
     let at = storage.record(GLOBAL, "session", &digest(secret), now).await?.ok_or_else(ended)?;
     let mut kept: OfficeRecord = body(&at)?;
+    if ahead(kept.seen, now) {
+        return Err(ended());
+    }
     let roles = ledger.roles(kept.tenant, kept.staff).await?;
     let author = Author { staff: kept.staff, roles, device_code: None };
     if !author.office() {
@@ -725,7 +742,11 @@ impl Lockout {
     /// # Errors
     /// [`Error::Busy`] with the time to wait.
     pub fn check(&self, login: &str, limits: &crate::config::Limits, now: Millis) -> Result<()> {
-        let failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, at)) = failures.get_mut(login) {
+            // Where the clock was set back, the time begins again: it must not take as much longer.
+            *at = now.min(*at);
+        }
         match failures.get(login) {
             Some((n, at)) if *n >= limits.login_failures && now.since(*at) < seconds(limits.lockout_seconds) => {
                 Err(Error::Busy { retry_after: seconds(limits.lockout_seconds) - now.since(*at) })

@@ -120,18 +120,30 @@ async fn sync_folder(folder: &Path) -> Result<()> {
     fs::File::open(folder).await.map_err(file)?.sync_all().await.map_err(file)
 }
 
+/// Makes a folder and those above it, and their names durable.
+fn make_durably(folder: &Path) -> std::io::Result<()> {
+    let missing = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists()).count();
+    std::fs::create_dir_all(folder)?;
+    for made in folder.ancestors().take(missing + 1) {
+        if let Some(above) = made.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::File::open(above)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
 impl Blobs {
     /// Opens the store that the configuration names, and the folder of unfinished uploads.
     ///
     /// # Errors
     /// Where a folder cannot be made, or the store's address cannot be.
     pub fn open(config: &Config) -> Result<Self> {
-        std::fs::create_dir_all(config.uploads_path()).map_err(file)?;
+        make_durably(&config.uploads_path()).map_err(file)?;
         let at = config.blob_store();
         let (store, folder): (Arc<dyn ObjectStore>, _) = if at.starts_with("s3://") {
             (s3(&at)?, None)
         } else {
-            std::fs::create_dir_all(&at).map_err(file)?;
+            make_durably(Path::new(&at)).map_err(file)?;
             let local = object_store::local::LocalFileSystem::new_with_prefix(&at).map_err(store_error)?;
             (Arc::new(local.with_fsync(true)), Some(PathBuf::from(at)))
         };
@@ -228,6 +240,10 @@ impl Blobs {
         }
         let home = self.home(session.tenant, session.device);
         fs::create_dir_all(&home).await.map_err(file)?;
+        // That they exist says nothing: syncing their names may have failed the last time.
+        for folder in home.ancestors().skip(1).take(2) {
+            sync_folder(folder).await?;
+        }
         if self.waiting(&home).await?.saturating_add(upload.length) > self.quota {
             return Err(Error::Conflict {
                 code: "upload_quota",

@@ -142,6 +142,9 @@ pub async fn backup(config: &Config, ledger: &Ledger, to: &Path) -> Result<Manif
         sync(&partial.join(MANIFEST))?;
         sync(&partial)?;
         fs::rename(&partial, &to)?;
+        if let Some(folder) = to.parent().filter(|f| !f.as_os_str().is_empty()) {
+            sync(folder)?;
+        }
         Ok(manifest)
     };
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(format!("backup: {e}")))?

@@ -7,7 +7,9 @@
 use crate::disk::{Disk, How, Part, Plan, scratch};
 use crate::power::rows;
 use crate::power::town::{Ended, NOON, Phone, SharedBlobs, Town};
-use onsite_core::domain::{Command, DocRef, ItemId, Kind, Millis, Visit, VisitId, WorkOrderId};
+use onsite_core::domain::{
+    Command, ComplaintAbout, ComplaintId, DocRef, ItemId, Kind, Millis, SuggestionId, Visit, VisitId, WorkOrderId,
+};
 use onsite_core::env::Env as _;
 use onsite_core::store::{chunks, outbox, views};
 use onsite_core::sync::protocol::{Fate, SyncRequest};
@@ -368,6 +370,29 @@ fn a_server_short_of_memory_at_any_allocation_loses_nothing() {
     alone("failing::server_memory");
 }
 
+/// A new small document each time, so that the hundredth try is no slower than the first.
+fn suggest(n: u128) -> Command {
+    let id = SuggestionId(Uuid::from_u128(0x5_0000 + n));
+    Command::Suggest { id, title: format!("内存 {n}"), text: "加内存".into(), work_order: None }
+}
+
+async fn suggestions(town: &Town) -> u128 {
+    let counts = town.ledger.storage().counts(town.tenant, Kind::Suggestion).await.unwrap();
+    counts.into_iter().map(|(_, n)| u128::from(n)).sum()
+}
+
+fn complain(town: &Town, n: u64) -> Command {
+    Command::FileComplaint {
+        id: ComplaintId(town.env.new_id()),
+        customer: town.customer,
+        work_order: None,
+        staff: [town.technicians[0]].into(),
+        about: ComplaintAbout::Communication,
+        description: format!("投诉 {n}"),
+        received: None,
+    }
+}
+
 /// Every allocation to fail, and then with all after it, as long as `attempt` says that one failed.
 /// The first so many one by one; then by steps that visit every place in the long run of a loop.
 async fn every_allocation(one_by_one: u64, mut attempt: impl AsyncFnMut(u64, bool) -> bool) {
@@ -395,8 +420,7 @@ fn phone_memory() {
         let mut done = 0;
         every_allocation(600, async |n, stays| {
             done += 1;
-            let id = ItemId(Uuid::from_u128(done));
-            let add = Command::AddNote { visit: bench.visit(), id, text: format!("内存 {done}") };
+            let add = suggest(done);
             crate::vfs::fail_allocation(n, stays);
             let first = phone.execute(&add);
             let struck = crate::vfs::mend_allocations();
@@ -408,12 +432,10 @@ fn phone_memory() {
         })
         .await;
         phone.settle(&town, &bench.me).await.unwrap();
-        let visit: Visit = crate::power::server::read(&town, bench.visit()).await.unwrap().unwrap();
-        let notes = visit.notes.values().filter(|n| n.text.starts_with("内存")).count();
-        assert_eq!(notes as u128, done, "each once");
+        assert_eq!(suggestions(&town).await, done, "each once");
         // Now while an answer is taken.
         every_allocation(300, async |n, stays| {
-            town.office(&remark(bench.order, &format!("备注 {n}"))).await.unwrap();
+            town.office(&complain(&town, n)).await.unwrap();
             let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
             let event = Phone::ask(&town, &bench.me, &body).await.unwrap();
             crate::vfs::fail_allocation(n, stays);
@@ -453,12 +475,12 @@ fn server_memory() {
         let mut phone = Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
         let me = phone.enrol(&town, li, || {}).await.unwrap();
         phone.settle(&town, &me).await.unwrap();
-        let visit = phone.arrive(order).unwrap();
+        phone.arrive(order).unwrap();
         phone.settle(&town, &me).await.unwrap();
         let mut done = 0;
         every_allocation(300, async |n, stays| {
             done += 1;
-            phone.note(visit, &format!("内存 {done}")).unwrap();
+            phone.execute(&suggest(done)).unwrap();
             let Some(Effect::Send(body)) = phone.handle(Event::Start).unwrap().pop() else { panic!("nothing to send") };
             let request: SyncRequest = minicbor_serde::from_slice(&body).unwrap();
             crate::vfs::fail_allocation(n, stays);
@@ -471,12 +493,175 @@ fn server_memory() {
             struck
         })
         .await;
-        let visit: Visit = crate::power::server::read(&town, visit).await.unwrap().unwrap();
-        assert_eq!(visit.notes.values().filter(|n| n.text.starts_with("内存")).count(), done, "each once");
+        assert_eq!(suggestions(&town).await, done, "each once");
         town.log_is_whole().await.unwrap();
         crate::power::server::rows_equal_documents(&town).await.unwrap();
         let conn = Connection::open(&path).unwrap();
         let whole: String = conn.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)).unwrap();
         assert_eq!(whole, "ok");
+    });
+}
+
+// ---- clocks ----
+
+const HOUR: i64 = 3_600_000;
+
+#[test]
+fn a_phones_clock_set_back_makes_its_times_doubtful_until_the_next_contact() {
+    runtime().block_on(async {
+        let town = Town::found(Arc::new(MemoryStorage::new()), 1).await.unwrap();
+        let (order, commands) = town.job(&town.technicians);
+        for command in &commands {
+            town.office(command).await.unwrap();
+        }
+        let mut phone = Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
+        let me = phone.enrol(&town, town.technicians[0], || {}).await.unwrap();
+        phone.settle(&town, &me).await.unwrap();
+        let visit = phone.arrive(order).unwrap();
+        assert!(phone.engine.status().unwrap().clock_offset.is_some());
+        let noted = |phone: &Phone, text: &str| {
+            let shown = phone.engine.show(DocRef::new(Kind::Visit, visit)).unwrap();
+            let onsite_core::domain::Entity::Visit(visit) = shown.entity else { panic!("a visit") };
+            visit.notes.values().find(|n| n.text == text).unwrap().mark.at.clone()
+        };
+        phone.note(visit, "拨表前").unwrap();
+        assert!(noted(&phone, "拨表前").offset.is_some());
+        phone.env.advance(-HOUR);
+        assert_eq!(phone.engine.now().offset, None, "the clock is not the one that was compared");
+        for text in ["拨表后", "又一条"] {
+            phone.note(visit, text).unwrap();
+            assert_eq!((noted(&phone, text).offset, noted(&phone, text).doubt), (None, None), "{text}");
+        }
+        assert_eq!(phone.engine.status().unwrap().clock_offset, None);
+        phone.settle(&town, &me).await.unwrap();
+        phone.note(visit, "对表后").unwrap();
+        let at = noted(&phone, "对表后");
+        let off = at.best().since(town.env.now()).abs();
+        assert!(off < 60_000, "measured anew: {off} ms off, {at:?}");
+
+        // A wait that was begun does not last an hour longer.
+        phone.handle(Event::Start).unwrap();
+        let failure = onsite_core::sync::session::Failure { code: "offline".into(), status: 0, retry_after: None };
+        let [Effect::Wait { .. }] = phone.handle(Event::Failed(failure)).unwrap()[..] else { panic!("no wait") };
+        phone.env.advance(-HOUR);
+        let next = phone.handle(Event::Tick).unwrap();
+        assert!(matches!(next[..], [Effect::Send(_)]), "{next:?}");
+    });
+}
+
+#[test]
+fn a_servers_clock_set_back_ends_what_was_good_for_a_time_and_keeps_what_counts() {
+    runtime().block_on(async {
+        let memory = Arc::new(MemoryStorage::new());
+        let town = Town::found(memory.clone(), 1).await.unwrap();
+        let li = town.technicians[0];
+        let mut phone = Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
+        let key = phone.engine.begin_enrolment().unwrap();
+        let code = onsite_server::auth::device_code(&town.ledger, town.tenant, li, "http://x", 600).await.unwrap();
+        let request = |code: &str| onsite_core::sync::protocol::EnrolRequest {
+            code: code.into(),
+            public_key: key.to_vec(),
+            alg: "ed25519".into(),
+            name: "手机".into(),
+            app: "test".into(),
+        };
+        let answer = onsite_server::auth::enrol(&town.ledger, &request(&code.code)).await.unwrap();
+        phone.engine.finish_enrolment("http://x", &answer).unwrap();
+        let token = async |phone: &Phone| {
+            let nonce = onsite_server::auth::challenge(&town.ledger, answer.device).await.unwrap();
+            let signed = phone.engine.sign_challenge(&nonce).unwrap();
+            onsite_server::auth::token(&town.ledger, &signed, 900).await.unwrap().token
+        };
+        let old = token(&phone).await;
+        let me = onsite_server::auth::session(&town.ledger, &old).await.unwrap();
+        phone.settle(&town, &me).await.unwrap();
+        let (first, commands) = town.job(&[li]);
+        for command in &commands {
+            town.office(command).await.unwrap();
+        }
+        let late = onsite_server::auth::device_code(&town.ledger, town.tenant, li, "http://x", 600).await.unwrap();
+        let limits = onsite_server::config::Auth::default();
+        onsite_server::auth::set_password(&town.ledger, town.tenant, town.boss.staff, "boss", "a long passphrase")
+            .await
+            .unwrap();
+        let cookie = onsite_server::auth::sign_in(&town.ledger, "boss", "a long passphrase", &limits).await.unwrap();
+        onsite_server::auth::office(&town.ledger, &cookie, &limits).await.unwrap();
+
+        town.env.advance(-HOUR);
+        // What is good for a time would be good for an hour more: it ends, and is asked for again.
+        let ended = onsite_server::auth::session(&town.ledger, &old).await.unwrap_err();
+        assert_eq!(ended.code(), "unauthorized");
+        let ended = onsite_server::auth::office(&town.ledger, &cookie, &limits).await.unwrap_err();
+        assert_eq!(ended.code(), "unauthorized");
+        assert_eq!(
+            onsite_server::auth::enrol(&town.ledger, &request(&late.code)).await.unwrap_err().code(),
+            "wrong_code"
+        );
+        let me = onsite_server::auth::session(&town.ledger, &token(&phone).await).await.unwrap();
+        let cookie = onsite_server::auth::sign_in(&town.ledger, "boss", "a long passphrase", &limits).await.unwrap();
+        onsite_server::auth::office(&town.ledger, &cookie, &limits).await.unwrap();
+        // What is counted goes on: cursor, log, numbers, epochs.
+        phone.settle(&town, &me).await.unwrap();
+        let (second, commands) = town.job(&[li]);
+        for command in &commands {
+            town.office(command).await.unwrap();
+        }
+        phone.settle(&town, &me).await.unwrap();
+        town.log_is_whole().await.unwrap();
+        let mut numbers = Vec::new();
+        for order in [first, second] {
+            let order: onsite_core::domain::WorkOrder =
+                crate::power::server::read(&town, order).await.unwrap().unwrap();
+            numbers.push(order.number.unwrap());
+        }
+        assert!(numbers[0] < numbers[1], "{numbers:?}");
+        let before = town.ledger.storage().tenant(town.tenant).await.unwrap().unwrap().epoch;
+        assert!(town.ledger.new_epoch(town.tenant).await.unwrap() > before);
+
+        // Neither a rate nor a lock lasts longer for it.
+        let rate = onsite_server::auth::Rate::<u8>::default();
+        let now = town.env.now();
+        (0..60).for_each(|_| rate.take(1, 60, now).unwrap());
+        assert!(rate.take(1, 60, now.plus(-HOUR)).is_err());
+        rate.take(1, 60, now.plus(-HOUR + 1_000)).unwrap();
+        let (lockout, limits) = (onsite_server::auth::Lockout::default(), onsite_server::config::Limits::default());
+        (0..limits.login_failures).for_each(|_| lockout.note("boss", false, &limits, now));
+        assert!(lockout.check("boss", &limits, now.plus(-HOUR)).is_err());
+        let over = i64::try_from(limits.lockout_seconds).unwrap() * 1_000;
+        lockout.check("boss", &limits, now.plus(-HOUR + over)).unwrap();
+    });
+}
+
+// ---- too many readers ----
+
+#[test]
+fn readers_that_hang_make_others_wait_or_come_again_and_never_lock() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = scratch().unwrap();
+        let disk = Disk::failing(&dir.path().join("data")).unwrap();
+        let mut config = onsite_server::Config {
+            data: dir.path().join("data"),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ..onsite_server::Config::default()
+        };
+        config.limits.request_seconds = 1;
+        let running = onsite_server::serve(config).await.unwrap();
+        let url = format!("http://{}/readyz", running.addr);
+        // Every page must come from the disk, and none does.
+        disk.hold();
+        let many: Vec<_> = (0..40).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
+        for one in many {
+            let answer = one.await.unwrap().unwrap();
+            assert_eq!(answer.status(), 503);
+            assert!(answer.headers().contains_key("retry-after"), "{:?}", answer.headers());
+        }
+        disk.release();
+        // Nothing of it is left behind: as many again are answered.
+        let many: Vec<_> = (0..40).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
+        for one in many {
+            assert_eq!(one.await.unwrap().unwrap().status(), 200);
+        }
+        running.shutdown().await.unwrap();
     });
 }

@@ -145,6 +145,10 @@ impl Engine {
         }
         let env = &device.env;
         let docs = device.store.commit(|tx| {
+            if now.offset.is_none() {
+                // Once seen to be set back, the clock is doubtful until the next contact.
+                meta::forget_offset(tx)?;
+            }
             let docs = execute(tx, command, &by, now, env.as_ref())?;
             if let Some(id) = refused {
                 outbox::settle_refused(tx, id)?;

@@ -151,6 +151,7 @@ pub use folder::FolderBlobs;
 mod folder {
     use super::{Blobs, Error, Incoming, Result, Sha256, no_blob, other_name};
     use sha2::Digest as _;
+    use std::collections::BTreeSet;
     use std::fs::{self, File};
     use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
     use std::path::{Path, PathBuf};
@@ -161,6 +162,8 @@ mod folder {
     pub struct FolderBlobs {
         root: PathBuf,
         begun: u64,
+        /// Shards whose names are known to be durable.
+        shards: BTreeSet<PathBuf>,
     }
 
     impl FolderBlobs {
@@ -172,10 +175,16 @@ mod folder {
             let root = root.into();
             let partial = root.join("partial");
             fs::create_dir_all(&partial).map_err(of_io)?;
+            // Also the folder's own name must outlive a power cut.
+            for folder in
+                [Some(root.as_path()), root.parent().filter(|p| !p.as_os_str().is_empty())].into_iter().flatten()
+            {
+                sync_folder(folder).map_err(of_io)?;
+            }
             for entry in fs::read_dir(&partial).map_err(of_io)? {
                 fs::remove_file(entry.map_err(of_io)?.path()).map_err(of_io)?;
             }
-            Ok(Self { root, begun: 0 })
+            Ok(Self { root, begun: 0, shards: BTreeSet::new() })
         }
 
         /// Where a blob's bytes lie, for a viewer that wants a file.
@@ -245,7 +254,7 @@ mod folder {
     }
 
     struct FolderIncoming<'a> {
-        blobs: &'a FolderBlobs,
+        blobs: &'a mut FolderBlobs,
         file: File,
         temporary: Temporary,
         hash: sha2::Sha256,
@@ -262,9 +271,11 @@ mod folder {
             drop(self.file);
             let path = self.blobs.path(name);
             let shard = path.parent().unwrap_or(&self.blobs.root);
-            if !shard.exists() {
+            if !self.blobs.shards.contains(shard) {
+                // That it exists says nothing: syncing its name may have failed the last time.
                 fs::create_dir_all(shard).map_err(of_io)?;
                 sync_folder(&self.blobs.root).map_err(of_io)?;
+                self.blobs.shards.insert(shard.to_owned());
             }
             fs::rename(&self.temporary.0, &path).map_err(of_io)?;
             sync_folder(shard).map_err(of_io)?;

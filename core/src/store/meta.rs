@@ -7,6 +7,9 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction};
 use serde::{Deserialize, Serialize};
 
+/// How far a clock may be moved back in small steps without having been set, in milliseconds.
+const STEERED: i64 = 2_000;
+
 /// Who this device is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -73,6 +76,18 @@ impl SyncState {
     pub fn stamp(&self, device: Millis) -> Stamp {
         Stamp { device, offset: self.offset, doubt: self.offset.and(self.doubt) }
     }
+
+    /// Whether the clock stands before a moment it has shown already, by more than it is steered by.
+    /// `shown`: another such moment, where one is known.
+    pub fn went_back(&self, device: Millis, shown: Option<Millis>) -> bool {
+        let latest = [self.measured_at, self.last_sync, self.last_try, shown].into_iter().flatten().max();
+        latest.is_some_and(|latest| latest.since(device) > STEERED.max(self.doubt.unwrap_or(0)))
+    }
+
+    /// The clock is not the one that was compared with the server's any more.
+    pub fn forget_offset(&mut self) {
+        (self.offset, self.doubt, self.measured_at) = (None, None, None);
+    }
 }
 
 /// Who this device is; `None` before enrolment.
@@ -124,6 +139,19 @@ pub fn sync_state(conn: &Connection) -> Result<SyncState> {
 /// The database's.
 pub fn set_sync_state(tx: &Transaction<'_>, state: &SyncState) -> Result<()> {
     put(tx, "sync", encode(state)?)
+}
+
+/// Forgets how the clock compared with the server's, where it was measured: it was set since.
+///
+/// # Errors
+/// The database's.
+pub fn forget_offset(tx: &Transaction<'_>) -> Result<()> {
+    let mut state = sync_state(tx)?;
+    if state.offset.is_none() {
+        return Ok(());
+    }
+    state.forget_offset();
+    set_sync_state(tx, &state)
 }
 
 /// The next number of this device's counter, from 1: for provisional numbers.

@@ -363,6 +363,20 @@ pub fn delivery_of(conn: &Connection, doc: DocId, change: ChangeHash) -> Result<
     })
 }
 
+/// What the device's clock showed when the newest waiting change was queued.
+///
+/// # Errors
+/// The database's.
+pub fn last_queued(conn: &Connection) -> Result<Option<Millis>> {
+    let last = |lane: u8| {
+        format!(
+            "SELECT * FROM (SELECT n, queued_at FROM change INDEXED BY outbox WHERE lane = {lane} ORDER BY n DESC LIMIT 1)"
+        )
+    };
+    let sql = format!("{} UNION ALL {} UNION ALL {} ORDER BY n DESC LIMIT 1", last(0), last(1), last(2));
+    Ok(conn.prepare_cached(&sql)?.query_row([], |r| r.get(1).map(Millis)).optional()?)
+}
+
 /// A change and where it stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Item {

@@ -148,12 +148,16 @@ impl Device {
         self.store.commit(|tx| meta::set_incarnation(tx, fresh))
     }
 
-    /// The device's clock with the offset and doubt of the last contact.
+    /// The device's clock with the offset and doubt of the last contact; without them where it was set back since.
     ///
     /// # Errors
     /// The store's.
     pub fn stamp(&self) -> Result<Stamp> {
-        Ok(meta::sync_state(self.read())?.stamp(self.env.now()))
+        let (state, now) = (meta::sync_state(self.read())?, self.env.now());
+        if state.offset.is_some() && state.went_back(now, outbox::last_queued(self.read())?) {
+            return Ok(Stamp::unchecked(now));
+        }
+        Ok(state.stamp(now))
     }
 
     /// Who acts on this device.

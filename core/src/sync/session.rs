@@ -201,7 +201,7 @@ enum State {
     Idle,
     Asked { at: Millis, sent: Vec<(DocId, ChangeHash)>, step: Step },
     Blob(Sha256),
-    Waiting { until: Millis },
+    Waiting { from: Millis, until: Millis },
     Wiped,
 }
 
@@ -288,7 +288,8 @@ impl Session {
                 self.next(device, now)
             }
             // A poke while the server asked us to wait must not break the wait.
-            (Event::Poke | Event::Tick, State::Waiting { until }) if now < *until => {
+            // (Set back, the clock would make it last for as long again: then it is over.)
+            (Event::Poke | Event::Tick, State::Waiting { from, until }) if (*from..*until).contains(&now) => {
                 Ok(vec![Effect::Wait { until: *until }])
             }
             (Event::Poke | Event::Tick, State::Waiting { .. }) => {
@@ -630,7 +631,7 @@ impl Session {
             state.last_error = failure.code.clone();
             meta::set_sync_state(tx, &state)
         })?;
-        self.state = State::Waiting { until };
+        self.state = State::Waiting { from: now, until };
         Ok(vec![Effect::Wait { until }])
     }
 
@@ -655,7 +656,10 @@ fn decode(body: &[u8]) -> Option<SyncAnswer> {
 /// between sending and receiving. A finer measure of the last hour stays while it agrees.
 fn measure(state: &mut SyncState, server: Millis, sent: Millis, now: Millis, bytes: usize) {
     let rtt = now.since(sent);
-    if rtt >= 0 && server.0 > 0 {
+    if rtt < 0 {
+        // The clock was set back meanwhile: what was measured before is of another clock.
+        state.forget_offset();
+    } else if server.0 > 0 {
         let offset = server.since(sent.plus(rtt / 2));
         let doubt = rtt / 2 + 1;
         let finer = match (state.offset, state.doubt, state.measured_at) {
@@ -667,6 +671,8 @@ fn measure(state: &mut SyncState, server: Millis, sent: Millis, now: Millis, byt
         };
         if !finer {
             (state.offset, state.doubt, state.measured_at) = (Some(offset), Some(doubt), Some(now));
+            // Of a clock that was set back since, this would look like the future.
+            state.last_sync = state.last_sync.map(|at| at.min(now));
         }
         if bytes > 16 << 10 && rtt > 0 {
             let rate = (bytes as u64).saturating_mul(1000) / rtt.unsigned_abs();
