@@ -188,13 +188,13 @@ async fn phone_under(bench: &Bench, fault: Fault) -> u64 {
             open().unwrap()
         }
     };
-    if struck == 0 {
-        if let Err(e) = phone.execute(&note(bench.visit())) {
-            struck += disk.mend();
-            clean("a command", &e);
-            let noted = seen(&path).iter().any(|row| row.contains("坏了也要记"));
-            assert!(!noted, "refused and yet there, under {fault:?}");
-        }
+    if struck == 0
+        && let Err(e) = phone.execute(&note(bench.visit()))
+    {
+        struck += disk.mend();
+        clean("a command", &e);
+        let noted = seen(&path).iter().any(|row| row.contains("坏了也要记"));
+        assert!(!noted, "refused and yet there, under {fault:?}");
     }
     if struck == 0 {
         // A sync by hand, so that an error of each of its steps is seen.
@@ -309,14 +309,14 @@ async fn server_under(desk: &Desk, fault: Fault) -> u64 {
     let town = desk.town.over(Arc::new(storage), 5);
     let request: SyncRequest = minicbor_serde::from_slice(&desk.body).unwrap();
     let tell = remark(desk.order, "带上梯子");
-    if struck == 0 {
-        if let Err(e) = town.ledger.sync(&desk.me, request.clone()).await {
-            struck += disk.mend();
-            clean("a push", &e);
-            let log = logged(&path);
-            let here = desk.sent.iter().filter(|h| log.contains(*h)).count();
-            assert!(here == 0 || here == desk.sent.len(), "{here} of a push, under {fault:?}");
-        }
+    if struck == 0
+        && let Err(e) = town.ledger.sync(&desk.me, request.clone()).await
+    {
+        struck += disk.mend();
+        clean("a push", &e);
+        let log = logged(&path);
+        let here = desk.sent.iter().filter(|h| log.contains(*h)).count();
+        assert!(here == 0 || here == desk.sent.len(), "{here} of a push, under {fault:?}");
     }
     if struck == 0 {
         if let Err(e) = town.ledger.execute(town.tenant, &town.boss, &tell, Some("one")).await {
@@ -522,7 +522,7 @@ fn a_phones_clock_set_back_makes_its_times_doubtful_until_the_next_contact() {
         let noted = |phone: &Phone, text: &str| {
             let shown = phone.engine.show(DocRef::new(Kind::Visit, visit)).unwrap();
             let onsite_core::domain::Entity::Visit(visit) = shown.entity else { panic!("a visit") };
-            visit.notes.values().find(|n| n.text == text).unwrap().mark.at.clone()
+            visit.notes.values().find(|n| n.text == text).unwrap().mark.at
         };
         phone.note(visit, "拨表前").unwrap();
         assert!(noted(&phone, "拨表前").offset.is_some());

@@ -61,7 +61,7 @@ impl Camera<'_> {
             Some(looker) => looker,
             None => self.looker.insert(Connection::open(&self.path)?),
         };
-        for item in outbox::items(looker, 10_000)? {
+        for item in outbox::items(looker, NOON, 10_000)? {
             if self.known.insert((item.doc.id, item.hash)) {
                 self.edits.push((at, item.doc.id, item.hash));
             }
