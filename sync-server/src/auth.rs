@@ -411,7 +411,8 @@ fn nonce_holds(company: &Tenant, device: DeviceId, nonce: &str, now: Millis) -> 
         return Ok(false);
     }
     let expires = said.first_chunk().map_or(0, |e| i64::from_be_bytes(*e));
-    Ok(mac(company, NONCE_DOMAIN, device, said)?.verify_slice(seal).is_ok() && now.0 < expires)
+    let lives = now.0 < expires && !ahead(Millis(expires).plus(-NONCE_MS), now);
+    Ok(lives && mac(company, NONCE_DOMAIN, device, said)?.verify_slice(seal).is_ok())
 }
 
 /// What a device signs for a token: the domain, its id, the nonce's text.

@@ -636,7 +636,8 @@ fn a_servers_clock_set_back_ends_what_was_good_for_a_time_and_keeps_what_counts(
 
 #[test]
 fn readers_that_hang_make_others_wait_or_come_again_and_never_lock() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // More threads than there are readers: a few rows are read on them.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(8).enable_all().build().unwrap();
     runtime.block_on(async {
         let dir = scratch().unwrap();
         let disk = Disk::failing(&dir.path().join("data")).unwrap();
