@@ -121,7 +121,7 @@ async fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// Makes a folder and those above it, and their names durable.
-fn make_durably(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_durably(folder: &Path) -> std::io::Result<()> {
     let missing = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists()).count();
     std::fs::create_dir_all(folder)?;
     for made in folder.ancestors().take(missing + 1) {

@@ -89,7 +89,7 @@ fn explain(e: &Error, lang: Language) -> String {
 }
 
 fn open(args: &DeviceArgs) -> Result<Phone> {
-    named(&args.data, std::fs::create_dir_all(&args.data))?;
+    named(&args.data, crate::blobs::make_durably(&args.data))?;
     let conn = rusqlite::Connection::open(args.data.join("device.sqlite"))?;
     let blobs = FolderBlobs::open(args.data.join("blobs"))?;
     let engine = Engine::open(conn, Box::new(SystemEnv), Box::new(blobs))?;

@@ -136,7 +136,7 @@ impl Running {
 /// # Errors
 /// Where the data folder cannot be made; the storage's.
 pub async fn open(config: &Config) -> Result<Ledger> {
-    std::fs::create_dir_all(&config.data)?;
+    blobs::make_durably(&config.data)?;
     Ok(open_at(&config.database_path())?.with_aside_quota(config.limits.set_aside_per_device))
 }
 

@@ -189,7 +189,7 @@ fn snapshots(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 fn power(cuts: u64, from: u64, role: Option<&str>) -> Result<()> {
     let (cuts, from) = (cuts.to_string(), from.to_string());
-    let mut args = vec!["run", "--quiet", "--locked", "-p", "onsite-e2e", "--bin", "power", "--"];
+    let mut args = vec!["run", "--quiet", "--locked", "--profile", "sim", "-p", "onsite-e2e", "--bin", "power", "--"];
     args.extend(["--cuts", &cuts, "--from", &from]);
     if let Some(role) = role {
         args.extend(["--role", role]);
