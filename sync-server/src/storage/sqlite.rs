@@ -44,7 +44,8 @@ pub struct SqliteStorage {
 }
 
 /// Runs in a savepoint; says whether that is to be kept, and how to tell the one who waits.
-type Job = Box<dyn FnOnce(&Connection) -> (Result<()>, Answer) + Send>;
+/// Without a connection it does nothing: there is only somebody to tell.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> (Result<()>, Answer) + Send>;
 /// Tells the one who waits: `Some`, where the transaction failed.
 type Answer = Box<dyn FnOnce(Option<Error>) + Send>;
 
@@ -144,7 +145,7 @@ impl SqliteStorage {
     ) -> Result<T> {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |conn| {
-            let result = f(conn);
+            let result = conn.map_or_else(|| Err(closed()), f);
             let done = result.as_ref().map(drop).map_err(same);
             let answer: Answer = Box::new(move |failed| {
                 let result = match failed {
@@ -298,11 +299,7 @@ fn together(conn: &mut Connection, jobs: Vec<Job>, answers: &mut Vec<Answer>) ->
             break;
         }
         if failed.is_some() {
-            // Outside a transaction nothing must be written: an empty connection refuses every statement.
-            match Connection::open_in_memory() {
-                Ok(nowhere) => answers.extend(guarded(&nowhere, job).map(|(_, answer)| answer)),
-                Err(e) => failed = Some(e.into()),
-            }
+            answers.extend(guarded(None, job).map(|(_, answer)| answer));
             continue;
         }
         if let Err(e) = alone(conn, job, answers) {
@@ -317,8 +314,11 @@ fn together(conn: &mut Connection, jobs: Vec<Job>, answers: &mut Vec<Answer>) ->
 }
 
 fn alone(conn: &Connection, job: Job, answers: &mut Vec<Answer>) -> Result<()> {
-    conn.prepare_cached("SAVEPOINT job")?.execute([])?;
-    let (done, answer) = guarded(conn, job).unzip();
+    if let Err(e) = run(conn, "SAVEPOINT job", []) {
+        answers.extend(guarded(None, job).map(|(_, answer)| answer));
+        return Err(e);
+    }
+    let (done, answer) = guarded(Some(conn), job).unzip();
     answers.extend(answer);
     if conn.is_autocommit() {
         return Err(rolled_back(done));
@@ -336,7 +336,7 @@ fn rolled_back(done: Option<Result<()>>) -> Error {
 }
 
 /// Runs a job; `None` where it panicked: dropping it has told who waits.
-fn guarded(conn: &Connection, job: Job) -> Option<(Result<()>, Answer)> {
+fn guarded(conn: Option<&Connection>, job: Job) -> Option<(Result<()>, Answer)> {
     let done = catch_unwind(AssertUnwindSafe(|| job(conn)));
     if done.is_err() {
         tracing::error!("a job of the database panicked");
