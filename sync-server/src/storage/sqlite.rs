@@ -290,7 +290,7 @@ fn together(conn: &mut Connection, jobs: Vec<Job>, answers: &mut Vec<Answer>) ->
     for job in jobs {
         if failed.is_none() && single {
             // Nobody else is in the transaction: it is the savepoint.
-            let (done, answer) = guarded(conn, job).unzip();
+            let (done, answer) = guarded(Some(conn), job).unzip();
             answers.extend(answer);
             undo = done.as_ref().is_none_or(Result::is_err);
             if conn.is_autocommit() {
