@@ -23,6 +23,7 @@ pub fn path(lang: Language, kind: Kind, path: &str) -> String {
                 "returned_machine" => format!("return_step.{part}"),
                 "dissatisfaction_reasons" => format!("dissatisfaction.{part}"),
                 "roles" => format!("role.{part}"),
+                "severities" => format!("severity.{part}"),
                 _ => format!("field.{part}"),
             };
             let name = find(lang, &format!("field.{set}.{part}")).or_else(|| find(lang, &key)).unwrap_or(part);
@@ -117,7 +118,9 @@ impl Words<'_> {
             }
             Value::Bool(b) => self.say(if *b { "value.yes" } else { "value.no" }),
             Value::Number(n) => match (n.as_i64(), leaf) {
-                (Some(fen), "amount" | "cash_advance" | "balance_to_collect" | "price") => format!("¥ {}", Fen(fen)),
+                (Some(fen), "amount" | "cash_advance" | "balance_to_collect" | "price" | "penalty") => {
+                    format!("¥ {}", Fen(fen))
+                }
                 (Some(ms), "arrival_deadline" | "planned_start") => self.time(Millis(ms)),
                 _ => n.to_string(),
             },
