@@ -54,6 +54,7 @@ pub mod env;
 pub mod error;
 pub mod forms;
 pub mod messages;
+pub mod planted;
 pub mod store;
 pub mod sync;
 

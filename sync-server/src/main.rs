@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+// Bugs are planted in the simulation only.
+const _: () = assert!(!onsite_core::planted::POSSIBLE, "a server has no place for planted bugs");
+
 /// Documents are many small allocations that live for one message.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -2,10 +2,12 @@
 //!
 //! `world` builds it; `stories` (one module each) live in it. `disk` remembers
 //! and fails; `power` cuts it off.
+//! `sim` lives the same product without processes or time, on one seed.
 
 pub mod disk;
 pub mod link;
 pub mod power;
+pub mod sim;
 mod vfs;
 pub mod world;
 

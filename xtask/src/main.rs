@@ -40,6 +40,27 @@ enum Task {
         #[arg(long)]
         role: Option<String>,
     },
+    /// Live seeds of whole companies: a simulated network, clock and fate over the real engines and ledger.
+    Sim {
+        /// How many seeds.
+        #[arg(long, default_value_t = 2_000)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Threads; by default one a core.
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Tell every step (of one seed).
+        #[arg(long)]
+        loud: bool,
+    },
+    /// Plant bugs one at a time and see that the simulation catches each; writes the table of them.
+    Planted {
+        /// Only see; leave the table as it is.
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure the speed targets on a release build: all of them, or what `args` say
     /// (`storm D M C`, `idle D M`, `first-sync N`, `memory N`, `device`); `small` runs the
     /// benchmarks of documents and store.
@@ -59,6 +80,22 @@ fn main() -> Result<()> {
         Task::Demo { args } => demo(&args),
         Task::Test { quick } => test(quick),
         Task::Power { cuts, from, role } => power(cuts, from, role.as_deref()),
+        Task::Sim { seeds, from, jobs, loud } => {
+            let (seeds, from) = (seeds.to_string(), from.to_string());
+            let mut args = vec!["--seeds", &seeds, "--from", &from];
+            let jobs = jobs.map(|n| n.to_string());
+            if let Some(jobs) = &jobs {
+                args.extend(["--jobs", jobs]);
+            }
+            if loud {
+                args.push("--loud");
+            }
+            sim(&[], &args)
+        }
+        Task::Planted { check } => {
+            let table: &[&str] = if check { &[] } else { &["--table", "tests/planted-bugs.md"] };
+            sim(PLANTED, &[&["--planted"], table].concat())
+        }
         Task::Bench { peers, args } => bench(peers, &args),
     }
 }
@@ -124,6 +161,18 @@ fn demo(args: &[String]) -> Result<()> {
     run("cargo", &all, &[])
 }
 
+/// Features of a simulation in which bugs can be planted.
+const PLANTED: &[&str] = &["--features", "planted"];
+
+/// Builds the simulation and runs it.
+fn sim(features: &[&str], args: &[&str]) -> Result<()> {
+    let mut all = vec!["run", "--quiet", "--profile", "sim", "--locked", "-p", "onsite-e2e", "--bin", "sim"];
+    all.extend(features);
+    all.push("--");
+    all.extend(args);
+    run("cargo", &all, &[])
+}
+
 fn test(quick: bool) -> Result<()> {
     let begin = Instant::now();
     install_what_is_missing()?;
@@ -148,6 +197,11 @@ fn test(quick: bool) -> Result<()> {
     }
     run("cargo", &args, &env)?;
     unreferenced_snapshots(&references)?;
+    if !quick {
+        // One build serves both: seeds with nothing planted, then every planted bug.
+        sim(PLANTED, &["--seeds", "2000"])?;
+        sim(PLANTED, &["--planted"])?;
+    }
     run("cargo", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     if on_path("cargo-deny") {
         run("cargo", &["deny", "--offline", "check", "licenses", "bans", "sources"], &[])?;

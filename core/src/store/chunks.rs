@@ -3,6 +3,7 @@
 use crate::document::{Change, Doc};
 use crate::domain::{ChangeHash, DocId, DocRef, Kind, Millis};
 use crate::error::Result;
+use crate::planted::{self, Bug};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -112,7 +113,8 @@ pub fn put_own(
 ) -> Result<()> {
     let row = Row::find_or_insert(tx, doc)?;
     let n = next_n(tx, &row)?;
-    let added = insert_change(tx, row.no, change, n, Some(lane), at, false)?;
+    let lane = Some(lane).filter(|_| !(planted::on(Bug::NotQueued) && n % 7 == 0));
+    let added = insert_change(tx, row.no, change, n, lane, at, false)?;
     let (count, bytes) = if added { (1, change.bytes.len()) } else { (0, 0) };
     tx.prepare_cached(
         "UPDATE doc SET heads = ?2, own = 1, seen = 0, waiting = waiting + ?3, tail = tail + ?3, tail_bytes = tail_bytes + ?4, last_n = ?5 WHERE no = ?1",
@@ -267,7 +269,7 @@ pub fn compact(tx: &Transaction<'_>, doc: DocId, snapshot: &[u8], covered: &[Cha
 /// The database's.
 pub fn leave(tx: &Transaction<'_>, doc: DocId) -> Result<Left> {
     let Some(row) = Row::find(tx, doc)? else { return Ok(Left::Unknown) };
-    if row.waiting == 0 && !has_unsent_blobs(tx, doc)? {
+    if planted::on(Bug::PurgeUnsent) || row.waiting == 0 && !has_unsent_blobs(tx, doc)? {
         purge(tx, &row, doc)?;
         return Ok(Left::Purged);
     }
@@ -563,4 +565,17 @@ pub fn set_accepted(tx: &Transaction<'_>, doc: DocId, accepted: &[ChangeHash]) -
         return Ok(());
     }
     write_accepted(tx, row.no, doc, &row.accepted, accepted)
+}
+
+/// Sets the seal that vouches for what may have to be given back to a restored server.
+///
+/// # Errors
+/// The database's.
+pub fn put_seal(tx: &Transaction<'_>, doc: DocId, seal: &Seal) -> Result<()> {
+    tx.prepare_cached("UPDATE doc SET sealed = ?2, seal = ?3 WHERE id = ?1")?.execute(params![
+        doc.as_bytes(),
+        pack(&seal.heads),
+        seal.seal
+    ])?;
+    Ok(())
 }

@@ -6,6 +6,7 @@ use crate::domain::summary::{parent, summary, touches};
 use crate::domain::{Author, ChangeHash, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp, World};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::planted::{self, Bug};
 use crate::store::outbox::{Lane, Refusal};
 use crate::store::{Blobs, Store, View, chunks, meta, outbox, views};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -19,6 +20,8 @@ const TOKEN_DOMAIN: &[u8] = b"onsite-token-v1";
 const PENDING_KEY: &str = "enrol.key";
 /// Roles as given at enrolment, before the staff document is here.
 const ROLES: &str = "enrol.roles";
+/// The server's word for an edit that is refused only for what it rests on.
+const DEPENDS: &str = "depends_on_refused";
 /// Documents with clashes, so that nobody has to load all to find them.
 const CLASHED: &str = "clashed";
 
@@ -226,6 +229,9 @@ impl Device {
             }
             let covered: Vec<_> = held.changes().iter().map(|c| c.header.hash).collect();
             let snapshot = held.save();
+            if planted::on(Bug::SnapshotLate) {
+                self.store.commit(|tx| chunks::compact(tx, doc.id, &Doc::new(doc.kind).save(), &covered))?;
+            }
             self.store.commit(|tx| chunks::compact(tx, doc.id, &snapshot, &covered))?;
             done += 1;
         }
@@ -428,16 +434,22 @@ pub(crate) fn set_aside(
     if moved.is_empty() || chunks::held(tx, doc.id)?.is_none() {
         return Ok(moved.len());
     }
-    let refused: Vec<_> = refusals.iter().map(|(h, _)| *h).collect();
-    let innocent: Vec<_> = moved
-        .iter()
-        .copied()
-        .filter(|h| !refused.contains(h))
-        .filter(|h| old.change(*h).and_then(|c| c.header.author()).is_some_and(|a| a.device == actor.device))
-        .collect();
+    let guilty = |h: &ChangeHash| refusals.iter().any(|(hash, why)| hash == h && why.code != DEPENDS);
+    let mine =
+        |h: &ChangeHash| old.change(*h).and_then(|c| c.header.author()).is_some_and(|a| a.device == actor.device);
+    // Parents first, the refused among them: what an edit was made on says where it goes now.
+    let moved: HashSet<_> = moved.into_iter().collect();
+    let edits: Vec<_> = old.changes().into_iter().map(|c| c.header.hash).filter(|h| moved.contains(h)).collect();
+    let base = base(doc, &old, &moved)?;
+    // Where the document itself was refused, all that was written into it is.
+    let refused_whole = base.is_empty();
+    let refused: Vec<_> = edits.iter().copied().filter(|h| refused_whole || guilty(h) || !mine(h)).collect();
     let keep: Vec<_> = outbox::waiting(tx, doc.id)?.into_iter().map(|c| c.header.hash).collect();
-    let base = base(doc, &old, &moved.iter().copied().collect())?;
-    let again = rewrite(tx, doc, &old, base, &keep, &innocent, &refused, actor, now, written)?;
+    let edits: &[_] = match planted::on(Bug::RestForgotten) {
+        true => &edits.into_iter().filter(|h| !refused.contains(h)).collect::<Vec<_>>(),
+        false => &edits,
+    };
+    let again = rewrite(tx, doc, &old, base, &keep, edits, &refused, actor, now, written)?;
     for kept in outbox::refused(tx, true)? {
         if kept.doc == doc && again.contains(&kept.hash) {
             outbox::settle_refused(tx, kept.id)?;

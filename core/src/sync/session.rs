@@ -13,6 +13,7 @@ use super::protocol::{
 use crate::document::{Actor, Change, Doc};
 use crate::domain::{ChangeHash, DocId, DocRef, Entity, Millis, Sha256};
 use crate::error::{Error, Result};
+use crate::planted::{self, Bug};
 use crate::store::chunks::Seal;
 use crate::store::meta::SyncState;
 use crate::store::outbox::{Lane, Refusal};
@@ -281,6 +282,9 @@ impl Session {
     }
 
     fn step(&mut self, device: &mut Device, now: Millis, event: Event) -> Result<Vec<Effect>> {
+        if planted::on(Bug::PokeOnly) && event == Event::Start && outbox::account(device.read())?.safe_to_hand_in() {
+            return Ok(vec![Effect::Done(SyncReport::default())]);
+        }
         match (event, &self.state) {
             (_, State::Wiped) => Ok(vec![Effect::Wipe]),
             (Event::Start, _) | (Event::Poke, State::Idle) => {
@@ -309,7 +313,7 @@ impl Session {
             (Event::BlobProgress { blob, upload, sent }, State::Blob(current)) if blob == *current => {
                 self.failures = 0;
                 let size = blobs::row(device.read(), blob)?.map_or(0, |r| r.size);
-                let done = upload.is_empty();
+                let done = upload.is_empty() || (planted::on(Bug::BlobEarly) && sent > 0);
                 device.store.commit(|tx| match done {
                     true => outbox::acknowledge_blob(tx, blob),
                     false => blobs::progress(tx, blob, &upload, sent.min(size)),
@@ -374,9 +378,13 @@ impl Session {
 
     /// The next thing to do: a message, a blob, or nothing.
     fn next(&mut self, device: &mut Device, now: Millis) -> Result<Vec<Effect>> {
-        let waiting = self.batch(device.read(), now)?;
         let state = meta::sync_state(device.read())?;
         let compare = state.reconcile && !self.compared;
+        // A restored server must have back what edits rest on before it judges them.
+        let waiting = match compare || self.differ.is_some() {
+            true => Vec::new(),
+            false => self.batch(device.read(), now)?,
+        };
         let first = self.report.round_trips == 0;
         if first || self.more || compare || self.differ.is_some() || !waiting.is_empty() {
             return self.ask(device, now, waiting, &state);
@@ -408,6 +416,25 @@ impl Session {
 
     /// The part of the outbox that goes next.
     fn batch(&self, conn: &Connection, now: Millis) -> Result<Vec<outbox::Waiting>> {
+        let lost = repushed(conn)?;
+        if !lost.is_empty() {
+            // Each document whole, for its seal vouches from the heads down; what others rest on first.
+            let mut batch = outbox::next_batch(conn, now, usize::MAX, usize::MAX)?;
+            batch.retain(|w| lost.contains(&w.doc.id) && !self.held_back.contains(&w.doc.id));
+            batch.sort_by_key(|w| w.doc.kind);
+            let (mut changes, mut bytes) = (0, 0);
+            let fit = batch.iter().take_while(|w| {
+                let first = changes == 0;
+                changes += w.changes.len();
+                bytes += w.changes.iter().map(|(_, body)| body.len()).sum::<usize>();
+                first || (changes <= self.push_changes && bytes <= self.options.push_bytes)
+            });
+            let fit = fit.count();
+            batch.truncate(fit);
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+        }
         // What is held back must not keep others from being seen.
         let room = if self.held_back.is_empty() { 0 } else { self.options.push_changes };
         let mut batch = outbox::next_batch(conn, now, self.options.push_bytes, self.push_changes + room)?;
@@ -448,7 +475,6 @@ impl Session {
             });
         }
         let (mut reconcile, mut ranges, mut step) = (None, Vec::new(), Step::None);
-        // The outbox goes first: the comparison is of what the server accepted.
         if quiet && !self.more {
             if let Some(differ) = &self.differ {
                 let groups = (account.documents as usize / HELD_MAX + 1).min(256);
@@ -606,11 +632,16 @@ impl Session {
         if failure.code == "device_revoked" {
             return self.wipe(device);
         }
+        if planted::on(Bug::AckOnFailure) {
+            for (doc, hash) in sent {
+                device.store.commit(|tx| outbox::acknowledge(tx, *doc, &[*hash]))?;
+            }
+        }
         // A message refused whole: fewer at a time, until the one that cannot pass stands alone and is held back.
         if matches!(failure.status, 400 | 413 | 422) && !sent.is_empty() {
-            if sent.len() > 1 {
-                self.push_changes = (sent.len() / 2).max(1);
-            } else if let [(doc, hash)] = sent {
+            if sent.len() > 1 && self.push_changes > 1 {
+                self.push_changes = (sent.len().min(self.push_changes) / 2).max(1);
+            } else if let [(doc, hash), ..] = sent {
                 device.store.commit(|tx| outbox::attempted(tx, *doc, *hash, &failure.code))?;
                 self.held_back.insert(*doc);
                 self.push_changes = self.options.push_changes.max(1);
@@ -656,6 +687,10 @@ fn decode(body: &[u8]) -> Option<SyncAnswer> {
 /// between sending and receiving. A finer measure of the last hour stays while it agrees.
 fn measure(state: &mut SyncState, server: Millis, sent: Millis, now: Millis, bytes: usize) {
     let rtt = now.since(sent);
+    if planted::on(Bug::ClockTrusted) {
+        (state.offset, state.doubt, state.measured_at) = (Some(0), Some(0), Some(now));
+        return;
+    }
     if rtt < 0 {
         // The clock was set back meanwhile: what was measured before is of another clock.
         state.forget_offset();
@@ -713,18 +748,21 @@ fn take(
     let actor = meta::actor(tx)?;
     for delivery in answer.docs {
         let (doc, sealed) = (delivery.doc, delivery.sealed.heads.clone());
-        let mut result = deliver(tx, &delivery, &mut written);
+        let mut result = deliver(tx, &delivery, now, &mut written);
         if matches!(&result, Err(Error::BadChange { code: "duplicate_seq", .. })) {
             // This file's twin wrote under the same number: ours are written again under a new actor.
             let actor = another(tx, actor, fresh)?;
             let id = DocRef::new(delivery.kind, doc);
             result = reissue_waiting(tx, id, Some(actor.device), actor, now, &mut written)
-                .and_then(|()| deliver(tx, &delivery, &mut written));
+                .and_then(|()| deliver(tx, &delivery, now, &mut written));
         }
         match result {
-            Ok(new) => {
-                taken.received += u64::from(new);
-                taken.progress |= new;
+            Ok(Brought { news, lost }) => {
+                taken.received += u64::from(news);
+                taken.progress |= news || lost;
+                if lost {
+                    repush.insert(doc);
+                }
             }
             Err(e) if fatal(&e) => return Err(e),
             Err(e) => {
@@ -781,6 +819,7 @@ fn take(
     state.mark = answer.mark;
     state.remaining = if answer.more { answer.remaining } else { 0 };
     state.reconcile |= taken.reconcile || answer.orders.contains(&Order::Reconcile);
+    state.reconcile &= !planted::on(Bug::ReconcileIgnored);
     if !answer.more {
         state.last_sync = Some(now);
     }
@@ -791,6 +830,9 @@ fn take(
 
 /// The incarnation minted in this transaction: once, however many need it.
 fn another(tx: &Transaction<'_>, before: Actor, fresh: [u8; 8]) -> Result<Actor> {
+    if planted::on(Bug::ActorReused) {
+        return Ok(before);
+    }
     if before.incarnation != fresh {
         meta::set_incarnation(tx, fresh)?;
     }
@@ -882,9 +924,18 @@ fn lost(tx: &Transaction<'_>, want: &Held, now: Millis) -> Result<bool> {
     Ok(count > 0)
 }
 
-/// Takes a document delivered; nothing of it where it is not sound. Whether it brought anything.
-fn deliver(tx: &Transaction<'_>, delivery: &Delivery, written: &mut Written) -> Result<bool> {
+/// What a delivery brought.
+struct Brought {
+    /// Something new here.
+    news: bool,
+    /// The server, restored, lacks something that it had accepted: it is queued again.
+    lost: bool,
+}
+
+/// Takes a document delivered; nothing of it where it is not sound.
+fn deliver(tx: &Transaction<'_>, delivery: &Delivery, now: Millis, written: &mut Written) -> Result<Brought> {
     let id = DocRef::new(delivery.kind, delivery.doc);
+    let before = chunks::held(tx, id.id)?;
     let (doc, entity, changes, news) = sound(tx, id, delivery)?;
     let snapshot = (!delivery.snapshot.is_empty()).then_some(delivery.snapshot.as_slice());
     let seal = Seal { heads: delivery.sealed.heads.clone(), seal: delivery.sealed.seal.clone() };
@@ -892,7 +943,20 @@ fn deliver(tx: &Transaction<'_>, delivery: &Delivery, written: &mut Written) -> 
     if news {
         written.put_read(id, &doc, entity);
     }
-    Ok(news)
+    let mut lacks = false;
+    if let Some(before) = before.filter(|b| !b.accepted.is_empty() && !planted::on(Bug::SealReplaced)) {
+        let beyond: HashSet<_> = doc.changes_since(&delivery.sealed.heads).iter().map(|c| c.header.hash).collect();
+        lacks = before.accepted.iter().any(|h| beyond.contains(h));
+        if lacks {
+            // The older seal vouches for what is to be given back.
+            if let Some(seal) = &before.sealed {
+                chunks::put_seal(tx, id.id, seal)?;
+            }
+            let have = Held { doc: id.id, kind: id.kind, heads: delivery.sealed.heads.clone() };
+            lacks = lost(tx, &have, now)?;
+        }
+    }
+    Ok(Brought { news, lost: lacks })
 }
 
 /// Screens and applies a delivery in memory.

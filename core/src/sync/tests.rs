@@ -340,6 +340,40 @@ fn a_refused_edit_is_kept_aside_and_innocent_ones_are_written_again() {
 }
 
 #[test]
+fn what_the_server_refuses_only_for_what_it_rests_on_is_written_again() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 1);
+    let first = edit(&mut device, id, note("先"));
+    // Words and a value, refused; then words within them, a value over it, and something else.
+    let guilty = edit(&mut device, id, |e| outcome(Outcome::Completed)(note("不许")(e)));
+    let innocent = edit(&mut device, id, |e| outcome(Outcome::Incomplete)(note("后")(e)));
+    let unsent = edit(&mut device, id, |e| {
+        let mut v = Visit::unwrap(e).unwrap();
+        v.resolution = Text("换泵".into());
+        v.wrap()
+    });
+    let mut session = Session::new(SessionOptions { push_changes: 3, ..SessionOptions::default() });
+    let request = start(&mut session, &mut device);
+    assert_eq!(pushed(&request).into_iter().map(|(_, h)| h).collect::<Vec<_>>(), [first, guilty, innocent]);
+    let fates = [(first, Fate::Accepted), (guilty, aside("frozen")), (innocent, aside("depends_on_refused"))];
+    let verdicts = fates.map(|(hash, fate)| Verdict { doc: id.id, hash, fate }).to_vec();
+    let next = sent(&take(&mut session, &mut device, &SyncAnswer { verdicts, ..answer(1) }));
+    let now = visit(&device, id);
+    assert_eq!((now.remarks.0.as_str(), now.resolution.0.as_str()), ("先后", "换泵"));
+    assert_eq!(now.outcome, Some(Outcome::Incomplete), "set over a refused value");
+    let again: Vec<_> = pushed(&next).into_iter().map(|(_, h)| h).collect();
+    assert_eq!(again.len(), 2);
+    assert!(!again.contains(&innocent) && !again.contains(&unsent), "as changes of their own");
+    let open = outbox::refused(device.read(), true).unwrap();
+    assert_eq!(open.iter().map(|r| r.hash).collect::<Vec<_>>(), [guilty], "only the guilty one stays open");
+    let got =
+        report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(2) }));
+    assert_eq!((got.accepted, got.refused), (3, 2));
+    // It loads again as it is.
+    assert_eq!(chunks::load(device.read(), id.id).unwrap().unwrap().entity().unwrap(), visit(&device, id).wrap());
+}
+
+#[test]
 fn a_refused_document_that_was_new_leaves_only_its_refusal() {
     let (mut device, _) = device(1);
     let id = doc_ref(Kind::Visit, 1);
@@ -468,6 +502,52 @@ fn a_restored_server_gets_back_what_it_lost_sealed() {
     let quiet = start(&mut session, &mut device);
     assert_eq!((quiet.reconcile, quiet.push.len()), (None, 0), "compared once");
     assert_eq!(quiet.digest.unwrap().0, chunks::digest_of(id.id, &doc.heads()));
+}
+
+#[test]
+fn a_restored_server_that_wrote_on_still_gets_back_what_it_lost() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 1);
+    let mut doc = Doc::new(Kind::Visit);
+    let kept = foreign(id, &mut doc, note("旧"));
+    let lost = foreign(id, &mut doc, note("新"));
+    let mut session = Session::new(SessionOptions::default());
+    start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &SyncAnswer { docs: vec![delivery(id, &doc)], ..answer(8) }));
+
+    // Before anything was compared, somebody wrote on what the backup had.
+    let mut theirs = Doc::load(Kind::Visit, None, [&kept.bytes]).unwrap();
+    let actor = Actor { device: device_id(98), incarnation: [6; 8] };
+    let written = outcome(Outcome::Completed)(theirs.entity().unwrap());
+    let since = theirs.write(actor, staff(8), T0, &[Write::Put(id.id, written)]).unwrap().unwrap();
+    let news = Delivery {
+        snapshot: Vec::new(),
+        changes: vec![since.bytes.into()],
+        sealed: Sealed { heads: theirs.heads(), seal: vec![7; 32] },
+        ..delivery(id, &theirs)
+    };
+    start(&mut session, &mut device);
+    let push = sent(&take(&mut session, &mut device, &SyncAnswer { docs: vec![news], ..answer(4) }));
+    assert_eq!(pushed(&push), [(id.id, lost.header.hash)]);
+    assert_eq!(push.push[0].sealed, Some(Sealed { heads: doc.heads(), seal: vec![9; 32] }), "the older seal vouches");
+    report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&push, &Fate::Accepted), ..answer(5) }));
+    let held = chunks::held(device.read(), id.id).unwrap().unwrap();
+    assert_eq!(held.accepted, held.heads);
+}
+
+#[test]
+fn a_restored_server_is_compared_with_before_it_judges() {
+    let (mut device, _) = device(1);
+    let hash = edit(&mut device, doc_ref(Kind::Visit, 1), note("a"));
+    let mut session = Session::new(SessionOptions::default());
+    assert_eq!(pushed(&start(&mut session, &mut device)).len(), 1, "nobody knows of it yet");
+    // It says nothing of the push.
+    let message = SyncAnswer { orders: vec![Order::Reconcile], ..answer(3) };
+    let compare = sent(&take(&mut session, &mut device, &message));
+    assert!(matches!(compare.reconcile, Some(Reconcile::Ranges(_))) && compare.push.is_empty(), "{compare:?}");
+    let same = SyncAnswer { reconcile: Some(ReconcileAnswer::Same), ..answer(3) };
+    let push = sent(&take(&mut session, &mut device, &same));
+    assert_eq!(pushed(&push)[0].1, hash);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::storage::{Batch, DeviceSync, SetAside, Tenant};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use onsite_core::domain::authority::may_write;
 use onsite_core::domain::{Author, ChangeHash, DocId, DocRef, Entity, Rejection};
+use onsite_core::planted::{self, Bug};
 use onsite_core::sync::protocol::{Fate, Push, Sealed, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -132,6 +133,9 @@ impl Judge<'_> {
         let fate = Fate::SetAside { code: why.code.clone(), field: why.field.clone(), detail: why.detail.clone() };
         self.refused.insert((at.id, hash), why.clone());
         self.say(at.id, hash, fate);
+        if planted::on(Bug::AsideForgotten) {
+            return;
+        }
         self.aside.push(SetAside {
             doc: at.id,
             kind: at.kind,
@@ -253,6 +257,7 @@ impl Judge<'_> {
             let hash = change.header.hash;
             match placed {
                 Placed::Fits => fitting.push(change),
+                Placed::Known if planted::on(Bug::DedupeSkipped) => fitting.push(change),
                 Placed::Known => self.say(at.id, hash, Fate::Accepted),
                 Placed::ActorReused => self.say(at.id, hash, Fate::ActorReused),
                 Placed::Refused(code, detail) => {

@@ -131,7 +131,8 @@ pub(super) fn commit(rows: &mut dyn Rows, batch: &Batch) -> Result<Committed> {
     for write in &batch.docs {
         let old = rows.doc(write.doc)?;
         for change in &write.changes {
-            cursor += 1;
+            let gap = onsite_core::planted::on(onsite_core::planted::Bug::CursorGap) && cursor % 50 == 49;
+            cursor += if gap { 2 } else { 1 };
             rows.append(cursor, write, change, batch.now)?;
         }
         let upto = match &write.snapshot {

@@ -5,9 +5,9 @@ use crate::domain::forms_content::{SignoffState, dispatch_content, signoff_state
 use crate::domain::stage::{job_visits, stage};
 use crate::domain::{
     Analysis, Assignment, Atomic, Booking, Command, Count, Customer, DispatchPatch, Entitlement, EntitlementOverride,
-    Feedback, Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Request, RequestId, RequiredItem, ReturnStep, Role,
+    Feedback, Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Record as _, Request, RequestId, RequiredItem, ReturnStep, Role,
     Sha256, Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId, WorkType,
-    WorldExt as _, Zone,
+    WorldExt as _, Write, Zone,
 };
 
 /// The role that signs in a place of form 1.
@@ -105,8 +105,13 @@ fn open(c: &mut Case<'_, '_>, command: &Command) -> Decided {
     office::equipment_of("equipment", &file, *equipment)?;
     let description = check::text("service_description", service_description)?;
     let mut reported = c.now();
+    let mut identified = None;
     if let Some(request) = request {
         let written: Request = c.get("request", *request)?;
+        if written.customer.is_none() {
+            // Whoever answers it knows whose it is, and a job is found through its customer.
+            identified = Some(Request { customer: Some(*customer), equipment: *equipment, ..written.clone() });
+        }
         if written.customer.is_some_and(|x| x != *customer) {
             return no("other_customer", "request", "of another customer");
         }
@@ -154,7 +159,11 @@ fn open(c: &mut Case<'_, '_>, command: &Command) -> Decided {
         ..WorkOrder::default()
     };
     order.dispatch.service_description = Text(description);
-    create(*id, order)
+    let mut writes = create(*id, order)?;
+    if let (Some(request), Some(identified)) = (request, identified) {
+        writes.push(Write::Put((*request).into(), identified.wrap()));
+    }
+    Ok(writes)
 }
 
 /// A request is answered by one work order, unless that was cancelled.

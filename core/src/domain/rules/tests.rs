@@ -549,6 +549,46 @@ fn what_creates_may_be_sent_twice() {
 }
 
 #[test]
+fn a_job_opened_for_a_request_says_whose_it_is() {
+    let mut w = company();
+    let request = RequestId(uuid(0x900));
+    let report = Command::ReportRepair {
+        id: request,
+        customer: None,
+        customer_name: "甲厂？".into(),
+        contact_name: String::new(),
+        contact_phone: String::new(),
+        address: String::new(),
+        equipment: None,
+        problem: "漏油".into(),
+        reported: None,
+    };
+    w.run(&report, &tech(0), NOW).unwrap();
+    w.run(&Command::OpenUnplannedVisit { request }, &tech(0), NOW).unwrap();
+    let Command::OpenWorkOrder { customer, equipment, work_type, service_description, .. } = open_order(order()) else {
+        panic!()
+    };
+    let id = WorkOrderId(uuid(0x901));
+    let open = Command::OpenWorkOrder {
+        id,
+        customer,
+        equipment,
+        work_type,
+        request: Some(request),
+        follow_on_of: None,
+        service_description,
+        arrival_deadline: None,
+    };
+    w.run(&open, &holder(Role::Clerk), NOW).unwrap();
+    let written: Request = w.get(request).unwrap();
+    assert_eq!((written.customer, written.equipment), (Some(customer), equipment));
+    // So that what happens at the unplanned visit shows in the job's row.
+    let visit = DocRef::new(Kind::Visit, VisitId::of_request(request));
+    let rows = crate::domain::summary::touches(visit, &w.entity(visit).unwrap(), &w);
+    assert!(rows.contains(&DocRef::new(Kind::WorkOrder, id)), "{rows:?}");
+}
+
+#[test]
 fn the_gate_refuses_forgery_and_erasure() {
     let mut w = company();
     let t = tech(0);
@@ -568,6 +608,10 @@ fn the_gate_refuses_forgery_and_erasure() {
     assert_eq!(code(&edit(&|v| drop(v.notes.insert(item(6), note(person(100))))), &t), err("append_only"));
     assert_eq!(code(&edit(&|v| v.notes.clear()), &t), err("append_only"));
     assert_eq!(code(&edit(&|v| v.round = 2), &t), err("fixed"));
+    // Two phones of one person each number a visit that they open while apart.
+    let numbered = |n: &str| edit(&|v| drop(v.provisional_numbers.insert(person(100), n.into())));
+    let again = |by: &Author| may_write(doc, Some(&numbered("T1-1")), &numbered("T2-1"), by, &w).map_err(|r| r.code);
+    assert_eq!((again(&t), again(&tech(1))), (Ok(()), err("fixed")));
     assert_eq!(code(&before, &tech(2)), err("not_assigned"));
     assert_eq!(code(&before, &holder(Role::Admin)), err("not_assigned"));
     let big = "x".repeat(1 << 20);

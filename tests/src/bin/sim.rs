@@ -1,0 +1,92 @@
+//! Lives many seeds of whole companies: `cargo xtask sim`.
+#![expect(clippy::print_stdout, reason = "a terminal program")]
+
+use clap::Parser;
+use onsite_e2e::sim::{self, Failure};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Lives seeds of whole companies, and tells those that do not hold.
+#[derive(Parser)]
+#[command(name = "sim")]
+struct Cli {
+    /// How many seeds.
+    #[arg(long, default_value_t = 2_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Threads; by default one a core.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Ends after so many failures.
+    #[arg(long, default_value_t = 10)]
+    most: usize,
+    /// Tells every step (with one seed).
+    #[arg(long)]
+    loud: bool,
+    /// Plants bugs one at a time and says by which seed each is caught.
+    #[cfg(feature = "planted")]
+    #[arg(long)]
+    planted: bool,
+    /// Where the table of planted bugs is written.
+    #[cfg(feature = "planted")]
+    #[arg(long)]
+    table: Option<std::path::PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let begin = Instant::now();
+    if cli.loud {
+        let lived = std::thread::Builder::new().name("sim".into()).spawn(move || sim::run(cli.from, true));
+        return match lived.map(std::thread::JoinHandle::join) {
+            Ok(Ok(Ok(outcome))) => {
+                println!("holds: {} {:?}", outcome.trace, outcome.stats);
+                ExitCode::SUCCESS
+            }
+            Ok(Ok(Err(failure))) => {
+                tell(&failure);
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::FAILURE,
+        };
+    }
+    let jobs = cli.jobs.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    #[cfg(feature = "planted")]
+    if cli.planted {
+        return planted(jobs, cli.table.as_deref());
+    }
+    let (count, failures, stats) = sim::run_many(cli.from..cli.from.saturating_add(cli.seeds), jobs, cli.most, &tell);
+    let seconds = begin.elapsed().as_secs_f64();
+    let words: Vec<String> =
+        stats.all().into_iter().map(|(name, n)| format!("{n} {}", name.replace('_', " "))).collect();
+    println!("{}", words.join(", "));
+    println!(
+        "{count} seeds from {} in {seconds:.1} s ({:.0} seeds/s, {jobs} jobs): {} failed",
+        cli.from,
+        count as f64 / seconds,
+        failures.len()
+    );
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(feature = "planted")]
+fn planted(jobs: usize, table: Option<&std::path::Path>) -> ExitCode {
+    use onsite_e2e::sim::planted::{BUDGET, Sown, reason, sow};
+    let all = sow(BUDGET, jobs, &|sown: &Sown| match &sown.caught {
+        Some(failure) => println!("{:?}: caught by seed {}: {}", sown.bug, failure.seed, reason(failure)),
+        None => println!("{:?}: NOT CAUGHT within {BUDGET} seeds", sown.bug),
+    });
+    if let Some(path) = table
+        && let Err(e) = std::fs::write(path, onsite_e2e::sim::planted::table(&all))
+    {
+        println!("{}: {e}", path.display());
+        return ExitCode::FAILURE;
+    }
+    if all.iter().all(|s| s.caught.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tell(failure: &Failure) {
+    println!("FAILED: {}\n  {}", failure.reproduction(), failure.reason);
+}
