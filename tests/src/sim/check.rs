@@ -5,7 +5,9 @@ use super::store::short;
 use super::world::{Needle, World};
 use onsite_core::document::{Change, Doc};
 use onsite_core::domain::summary::{Summary, parent, summary};
-use onsite_core::domain::{ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, SETTINGS, Sha256, TenantId};
+use onsite_core::domain::{
+    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, SETTINGS, Sha256, StaffId, TenantId,
+};
 use onsite_core::store::blobs::BlobState;
 use onsite_core::store::{Blobs as _, View, chunks, meta, outbox, views};
 use onsite_core::sync::protocol::{Digest, Held};
@@ -39,6 +41,10 @@ impl onsite_core::domain::World for Books {
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         let is = |(id, e): (&DocId, &Entity)| (e.kind() == kind && parent(e) == Some(of)).then_some(*id);
+        self.entities.iter().filter_map(is).collect()
+    }
+    fn coded(&self, code: &str) -> Vec<StaffId> {
+        let is = |(id, e): (&DocId, &Entity)| matches!(e, Entity::Staff(s) if s.code == code).then(|| (*id).into());
         self.entities.iter().filter_map(is).collect()
     }
 }

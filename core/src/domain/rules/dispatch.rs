@@ -5,9 +5,9 @@ use crate::domain::forms_content::{SignoffState, dispatch_content, signoff_state
 use crate::domain::stage::{job_visits, stage};
 use crate::domain::{
     Analysis, Assignment, Atomic, Booking, Command, Count, Customer, DispatchPatch, Entitlement, EntitlementOverride,
-    Feedback, Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Record as _, Request, RequestId, RequiredItem, ReturnStep, Role,
-    Sha256, Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId, WorkType,
-    WorldExt as _, Write, Zone,
+    Feedback, Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Record as _, Request, RequestId, RequiredItem,
+    ReturnStep, Role, Sha256, Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId,
+    WorkType, WorldExt as _, Write, Zone,
 };
 
 /// The role that signs in a place of form 1.
