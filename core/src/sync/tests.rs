@@ -260,6 +260,8 @@ fn deliveries_are_taken_shown_and_watched() {
     edit(&mut device, id, outcome(Outcome::Completed));
     let tail = foreign(id, &mut doc, note("，又写"));
     let request = start(&mut session, &mut device);
+    // What it accepts is in what it vouches for.
+    doc.apply(request.push[0].changes.iter().map(|c| c.to_vec())).unwrap();
     let message = SyncAnswer {
         verdicts: all(&request, &Fate::Accepted),
         docs: vec![Delivery { snapshot: Vec::new(), changes: vec![tail.bytes.clone().into()], ..delivery(id, &doc) }],

@@ -44,7 +44,9 @@ impl onsite_core::domain::World for Books {
         self.entities.iter().filter_map(is).collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {
-        let is = |(id, e): (&DocId, &Entity)| matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none()).then(|| (*id).into());
+        let is = |(id, e): (&DocId, &Entity)| {
+            matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none()).then(|| (*id).into())
+        };
         self.entities.iter().filter_map(is).collect()
     }
 }

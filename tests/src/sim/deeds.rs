@@ -364,7 +364,7 @@ fn some(of: &[StaffId], dice: &mut Dice) -> Vec<StaffId> {
 
 /// What the office does next.
 pub(super) enum Office {
-    Command(&'static str, Command),
+    Command(&'static str, Box<Command>),
     /// Looks at a document.
     Look(DocId),
     /// Decides about the n-th refused change.
@@ -374,7 +374,7 @@ pub(super) enum Office {
 pub(super) fn in_office(company: &mut Company, n: usize, dice: &mut Dice, now: i64) -> Option<Office> {
     let order = dice.pick(&company.orders)?;
     let word = format!("〈{n}〉");
-    let command = |what, c| Some(Office::Command(what, c));
+    let command = |what, c| Some(Office::Command(what, Box::new(c)));
     match dice.weighted(&[24, 5, 6, 5, 4, 12, 8, 6, 4, 8, 3, 1, 10]) {
         0 => command(
             "assign",
