@@ -604,6 +604,10 @@ async fn customers(ledger: &Ledger, tenant: TenantId) -> Result<Vec<(CustomerId,
 }
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "a fuzz target takes it in too")]
+mod xlsx;
+
+#[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
@@ -686,6 +690,60 @@ mod tests {
         let spread = "code,name,phone\r\n\r\nC1,\"甲\r\n乙\",1234567\r\nC2,丙,abc\r\n";
         let errors = parse(spread.as_bytes(), "a.csv").unwrap_err();
         assert_eq!(errors.iter().map(|e| (e.line, e.code)).collect::<Vec<_>>(), [(5, "bad_phone")]);
+    }
+
+    /// Bends bytes: a bit, a byte more or less, a part twice.
+    fn bend(bytes: &mut Vec<u8>, hits: &[(usize, u8, u8)]) {
+        for (at, byte, how) in hits {
+            let at = at % bytes.len().max(1);
+            match how % 5 {
+                _ if bytes.is_empty() => bytes.push(*byte),
+                0 => bytes[at] ^= 1 << (byte & 7),
+                1 => bytes.insert(at, *byte),
+                2 => {
+                    bytes.remove(at);
+                }
+                3 => bytes[at] = *b"\",\n\r;<>/\0\xff\xe5".get(usize::from(*byte) % 11).unwrap_or(byte),
+                _ => {
+                    let part = bytes[at..bytes.len().min(at + 1 + usize::from(*byte))].to_vec();
+                    bytes.splice(at..at, part);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn bent_files_do_no_harm(hits in proptest::collection::vec((any::<usize>(), any::<u8>(), any::<u8>()), 1..12), form in 0..3_u8) {
+            let mut book = rust_xlsxwriter::Workbook::new();
+            let mut file = match form {
+                0 => CSV.as_bytes().to_vec(),
+                1 => encoding_rs::GBK.encode(CSV).0.into_owned(),
+                _ => {
+                    let sheet = book.add_worksheet();
+                    for (row, line) in (0..).zip(CSV.lines()) {
+                        for (column, cell) in (0..).zip(line.split(',')) {
+                            sheet.write(row, column, cell).unwrap();
+                        }
+                    }
+                    book.save_to_buffer().unwrap()
+                }
+            };
+            if form == 2 {
+                // Its parts, not its packing, whose checksums would stop it at the door.
+                let mut parts = xlsx::unzip(&file);
+                let at = hits[0].0 % parts.len();
+                bend(&mut parts[at].1, &hits);
+                file = xlsx::zip(&parts);
+            } else {
+                bend(&mut file, &hits);
+            }
+            if let Ok(rows) = parse(&file, if form == 2 { "a.xlsx" } else { "a.csv" }) {
+                let _ = plan(&rows, &[], &mut ids());
+            }
+        }
     }
 
     #[test]

@@ -33,8 +33,9 @@ impl std::fmt::Debug for Doc {
 pub struct History {
     /// The last operation of each change.
     ends: HashMap<ChangeHash, u64>,
-    /// The last number of each actor.
-    seqs: HashMap<Vec<u8>, u64>,
+    /// The last number of each actor, and its last operation.
+    seqs: HashMap<Vec<u8>, (u64, u64)>,
+    heads: HashSet<ChangeHash>,
     max: u64,
 }
 
@@ -51,6 +52,8 @@ pub enum Misfit {
     SeqGap(String),
     /// Its first operation does not follow.
     BadStartOp(String),
+    /// With it there would be more heads than a change can have parents: nobody could write on.
+    TooManyHeads(String),
 }
 
 impl Misfit {
@@ -63,6 +66,7 @@ impl Misfit {
             Self::DuplicateSeq(detail) => ("duplicate_seq", detail),
             Self::SeqGap(detail) => ("bad_seq", detail),
             Self::BadStartOp(detail) => ("bad_start_op", detail),
+            Self::TooManyHeads(detail) => ("too_many_heads", detail),
         };
         Error::BadChange { code, detail }
     }
@@ -79,6 +83,12 @@ impl History {
     /// # Errors
     /// Why it does not; the history is as it was.
     pub fn place(&mut self, h: &Header) -> Result<(), Misfit> {
+        self.put(h, screen::MAX_DEPS)
+    }
+
+    /// As [`History::place`], leaving at most so many heads: who takes what a gate let pass does
+    /// not see it in the gate's order, and has heads of its own.
+    fn put(&mut self, h: &Header, most_heads: usize) -> Result<(), Misfit> {
         if self.has(h.hash) {
             return Err(Misfit::Known);
         }
@@ -87,7 +97,9 @@ impl History {
             return Err(Misfit::MissingDeps(missing));
         }
         let after = h.deps.iter().filter_map(|d| self.ends.get(d)).copied().max().unwrap_or_default();
-        let seq = self.seqs.get(&h.actor).copied().unwrap_or_default();
+        let (seq, own) = self.seqs.get(&h.actor).copied().unwrap_or_default();
+        // An actor counts on from its own last operation too, or two operations would have one name.
+        let after = after.max(own);
         let numbers = || format!("{} has number {}, its actor is at {seq}", h.hash, h.seq);
         if h.seq <= seq {
             return Err(Misfit::DuplicateSeq(numbers()));
@@ -99,8 +111,16 @@ impl History {
             let detail = format!("{} starts at {}, not in {}..={}", h.hash, h.start_op, after + 1, self.max + 1);
             return Err(Misfit::BadStartOp(detail));
         }
+        let met = h.deps.iter().filter(|d| self.heads.contains(d)).count();
+        if self.heads.len() - met >= most_heads {
+            return Err(Misfit::TooManyHeads(format!("{} would be head {}", h.hash, self.heads.len() - met + 1)));
+        }
         let end = h.start_op + h.ops - 1;
-        self.seqs.insert(h.actor.clone(), h.seq);
+        h.deps.iter().for_each(|d| {
+            self.heads.remove(d);
+        });
+        self.heads.insert(h.hash);
+        self.seqs.insert(h.actor.clone(), (h.seq, end));
         self.ends.insert(h.hash, end);
         self.max = self.max.max(end);
         Ok(())
@@ -403,16 +423,16 @@ impl Doc {
         let mut history = self.history();
         // A child starts after its parents end, so this order has parents first.
         headers.sort_by_key(|h| h.start_op);
-        headers.iter().try_for_each(|h| history.place(h).map_err(Misfit::into_error))
+        headers.iter().try_for_each(|h| history.put(h, usize::MAX).map_err(Misfit::into_error))
     }
 
     /// What new changes must continue.
     pub fn history(&self) -> History {
-        let mut history = History::default();
+        let mut history = History { heads: self.heads().into_iter().collect(), ..History::default() };
         for meta in self.inner.get_changes_meta(&[]) {
             history.ends.insert(ChangeHash(meta.hash.0), meta.max_op);
-            let seq = history.seqs.entry(meta.actor.to_bytes().to_vec()).or_default();
-            *seq = meta.seq.max(*seq);
+            let (seq, end) = history.seqs.entry(meta.actor.to_bytes().to_vec()).or_default();
+            (*seq, *end) = (meta.seq.max(*seq), meta.max_op.max(*end));
             history.max = meta.max_op.max(history.max);
         }
         history

@@ -10,7 +10,7 @@ mod genesis;
 mod reissue;
 pub mod screen;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::domain::{ChangeHash, DeviceId, Entity, Millis, StaffId};
 use crate::error::{Error, Result};

@@ -825,7 +825,7 @@ fn reseal(bytes: &mut Vec<u8>) {
     *bytes = seal(1, &body);
 }
 
-fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
     use sha2::Digest;
     let mut tail = vec![kind];
     uleb(&mut tail, body.len() as u64);
@@ -856,7 +856,7 @@ fn leb(out: &mut Vec<u8>, mut n: i64) {
 // ---- the measured attacks ----
 
 /// A change whose columns say "`n` times put null at `k`".
-fn bomb(n: i64, start_op: u64) -> Vec<u8> {
+pub(crate) fn bomb(n: i64, start_op: u64) -> Vec<u8> {
     let run = |value: &[u8]| {
         let mut out = Vec::new();
         leb(&mut out, n);
@@ -919,6 +919,57 @@ fn a_counter_at_the_end_is_refused() {
     assert_eq!(doc.apply([bomb(1, next + 1)]).unwrap_err().code(), "bad_start_op");
     doc.apply([bomb(1, next)]).unwrap();
     assert!(edit(&mut doc, 2, |v| v.round = 1).is_some());
+}
+
+#[test]
+fn an_actor_never_names_two_operations_alike() {
+    let mut doc = Doc::new(Kind::Visit);
+    let start = doc.max_op() + 1;
+    doc.apply([bomb(3, start)]).unwrap();
+    let mut history = doc.history();
+    // Its next change, made as if it had not seen its first: the counters would come twice.
+    for start in start..=start + 3 {
+        let mut body = bomb(1, start)[10..].to_vec();
+        body[1 + 32 + 1 + 24] = 2;
+        let change = Change::parse(seal(1, &body)).unwrap();
+        let placed = history.clone().place(&change.header);
+        if start < doc.max_op() + 1 {
+            assert!(matches!(placed, Err(Misfit::BadStartOp(_))), "{start}");
+            assert_eq!(doc.apply([&change.bytes]).unwrap_err().code(), "bad_start_op");
+        } else {
+            assert_eq!(placed, Ok(()));
+        }
+    }
+    assert_eq!(history.place(&doc.changes()[0].header), Err(Misfit::Known));
+}
+
+#[test]
+fn a_document_never_has_more_heads_than_a_change_has_parents() {
+    // One device writes on the same state again and again, under numbers that follow.
+    let genesis = Doc::new(Kind::Visit);
+    let mut history = genesis.history();
+    let mut doc = genesis.clone();
+    let numbered = |n: u64, start: u64| {
+        let mut body = bomb(1, start)[10..].to_vec();
+        // Parents, length of the actor, actor: then its number.
+        body[1 + 32 + 1 + 24] = u8::try_from(n).unwrap();
+        Change::parse(seal(1, &body)).unwrap()
+    };
+    let aside = |n: u64| numbered(n, genesis.max_op() + n);
+    for n in 1..=screen::MAX_DEPS as u64 {
+        let change = aside(n);
+        history.place(&change.header).unwrap();
+        doc = doc.applied([&change.bytes]).unwrap();
+    }
+    let over = aside(screen::MAX_DEPS as u64 + 1);
+    assert!(matches!(history.place(&over.header), Err(Misfit::TooManyHeads(_))));
+    assert_eq!(doc.heads().len(), screen::MAX_DEPS);
+    // So the next honest edit joins them all, and passes.
+    let join = edit(&mut doc, 2, |v| v.round = 9).unwrap();
+    assert_eq!(join.header.deps.len(), screen::MAX_DEPS);
+    Change::parse(join.bytes).unwrap();
+    history.place(&join.header).unwrap();
+    history.place(&over.header).unwrap();
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::protocol::{
     Account, Cursor, Delivery, Digest, Fate, Held, MAX_BLOBS, MAX_REQUEST, Order, Push, Reconcile, ReconcileAnswer,
     Sealed, SyncAnswer, SyncRequest, VERSION, Verdict,
 };
+use crate::document::screen::MAX_DEPS;
 use crate::document::{Actor, Change, Doc};
 use crate::domain::{ChangeHash, DocId, DocRef, Entity, Millis, Sha256};
 use crate::error::{Error, Result};
@@ -32,6 +33,15 @@ const BACKOFF_MAX: i64 = 300_000;
 const MEASURE_LIVES: i64 = 3_600_000;
 /// Round trips in a row that change nothing before the session gives up.
 const IDLE_MAX: u32 = 3;
+/// Round trips in a row that bring neither a document nor a decision before the session gives up:
+/// an honest server's longest stretch is a few pages of its log.
+const DRIFT_MAX: u32 = 100;
+/// Times a server may say of an upload that it has come no further.
+const STALLS_MAX: u32 = 64;
+/// Longest cursor, copy mark and seal taken, in bytes: they are kept, and sent back.
+const MAX_OPAQUE: usize = 256;
+/// Longest words of a refusal kept, in characters.
+const MAX_WORDS: usize = 1_000;
 /// Most documents named in one message of a comparison.
 const HELD_MAX: usize = 20_000;
 /// Documents whose accepted changes are sent again to a restored server.
@@ -52,6 +62,8 @@ pub struct SessionOptions {
     pub chunk: usize,
     /// Whether blobs are sent and fetched.
     pub blobs: bool,
+    /// Most round trips of one sync: a server that has ever more to say is heard again after a wait.
+    pub rounds: u32,
 }
 
 impl Default for SessionOptions {
@@ -63,6 +75,7 @@ impl Default for SessionOptions {
             budget: 0,
             chunk: 512 << 10,
             blobs: true,
+            rounds: 5_000,
         }
     }
 }
@@ -224,6 +237,12 @@ pub struct Session {
     idle: u32,
     /// Ranges still to compare, once the server named them.
     differ: Option<Vec<u8>>,
+    /// Round trips in a row that brought neither a document nor a decision.
+    drift: u32,
+    /// Syncs in a row that were given up: each waits longer.
+    weary: u32,
+    /// How far the upload under way has come, and how often it came no further.
+    upload: Option<(Sha256, u64, u32)>,
     /// Compared in this sync: once is enough, however it ended.
     compared: bool,
     /// The last answer said there is more.
@@ -246,7 +265,10 @@ struct Taken {
     left: u64,
     skipped: Vec<(String, String)>,
     reconcile: bool,
+    /// Something is other than before.
     progress: bool,
+    /// A document came or went, or a change was decided: what a sync is for.
+    nearer: bool,
     wipe: bool,
 }
 
@@ -261,6 +283,9 @@ impl Session {
             failures: 0,
             idle: 0,
             differ: None,
+            drift: 0,
+            weary: 0,
+            upload: None,
             compared: false,
             more: false,
             push_changes,
@@ -314,12 +339,21 @@ impl Session {
                 self.failures = 0;
                 let size = blobs::row(device.read(), blob)?.map_or(0, |r| r.size);
                 let done = upload.is_empty() || (planted::on(Bug::BlobEarly) && sent > 0);
-                device.store.commit(|tx| match done {
-                    true => outbox::acknowledge_blob(tx, blob),
-                    false => blobs::progress(tx, blob, &upload, sent.min(size)),
+                let stalled = !done && self.stalled(blob, sent.min(size));
+                device.store.commit(|tx| match (done, stalled) {
+                    (true, _) => outbox::acknowledge_blob(tx, blob),
+                    (false, false) => blobs::progress(tx, blob, &upload, sent.min(size)),
+                    (false, true) => {
+                        blobs::progress(tx, blob, "", 0)?;
+                        blobs::failed(tx, blob, "no_progress")
+                    }
                 })?;
                 if done {
                     self.report.uploaded += 1;
+                }
+                if stalled {
+                    self.blobs_failed.insert(blob);
+                    self.report.skipped.push((blob.to_string(), "no_progress".into()));
                 }
                 self.next(device, now)
             }
@@ -368,12 +402,32 @@ impl Session {
     fn begin(&mut self) {
         self.report = SyncReport::default();
         self.idle = 0;
+        self.drift = 0;
+        self.upload = None;
         self.differ = None;
         self.compared = false;
         self.more = false;
         self.held_back.clear();
         self.blobs_failed.clear();
         self.push_changes = self.options.push_changes.max(1);
+    }
+
+    /// Whether an upload has not come further for too long.
+    fn stalled(&mut self, blob: Sha256, sent: u64) -> bool {
+        let (reached, times) = match self.upload {
+            Some((of, reached, times)) if of == blob => (reached, times),
+            _ => (0, 0),
+        };
+        let times = if sent > reached { 0 } else { times + 1 };
+        self.upload = Some((blob, reached.max(sent), times));
+        times > STALLS_MAX
+    }
+
+    /// Ends a sync that leads nowhere; each such end in a row waits longer.
+    fn give_up(&mut self, device: &mut Device, now: Millis, code: &str) -> Result<Vec<Effect>> {
+        self.failures = self.weary;
+        self.weary = self.weary.saturating_add(1);
+        self.failed(device, now, &Failure { code: code.into(), status: 0, retry_after: None }, &[])
     }
 
     /// The next thing to do: a message, a blob, or nothing.
@@ -410,6 +464,7 @@ impl Session {
             }
         }
         self.state = State::Idle;
+        self.weary = 0;
         device.compact()?;
         Ok(vec![Effect::Done(std::mem::take(&mut self.report))])
     }
@@ -455,6 +510,9 @@ impl Session {
         waiting: Vec<outbox::Waiting>,
         state: &SyncState,
     ) -> Result<Vec<Effect>> {
+        if self.report.round_trips >= self.options.rounds.max(1) {
+            return self.give_up(device, now, "too_long");
+        }
         let conn = device.read();
         let account = outbox::account(conn)?;
         let repush = repushed(conn)?;
@@ -573,11 +631,11 @@ impl Session {
         self.report.received += taken.received;
         self.report.left += taken.left;
         self.report.skipped.append(&mut taken.skipped);
-        let mut progress = taken.progress;
-        progress |= self.compared_by(device, step, reconcile, more)?;
-        self.idle = if progress { 0 } else { self.idle + 1 };
-        if self.idle >= IDLE_MAX {
-            return self.failed(device, now, &bad("no_progress"), &[]);
+        let compared = self.compared_by(device, step, reconcile, more)?;
+        self.idle = if taken.progress || taken.nearer || compared { 0 } else { self.idle + 1 };
+        self.drift = if taken.nearer || compared { 0 } else { self.drift + 1 };
+        if self.idle >= IDLE_MAX || self.drift >= DRIFT_MAX {
+            return self.give_up(device, now, "no_progress");
         }
         self.next(device, now)
     }
@@ -680,7 +738,9 @@ fn decode(body: &[u8]) -> Option<SyncAnswer> {
     }
     let mut d = minicbor_serde::Deserializer::new(body);
     let answer = SyncAnswer::deserialize(&mut d).ok()?;
-    (d.decoder().position() == body.len()).then_some(answer)
+    // Both are kept and echoed: one too long would make every later message too large.
+    let short = answer.cursor.0.len() <= MAX_OPAQUE && answer.mark.len() <= MAX_OPAQUE;
+    (short && d.decoder().position() == body.len()).then_some(answer)
 }
 
 /// The offset of the clocks, as NTP has it: the server read its clock somewhere
@@ -759,7 +819,8 @@ fn take(
         match result {
             Ok(Brought { news, lost }) => {
                 taken.received += u64::from(news);
-                taken.progress |= news || lost;
+                taken.nearer |= news;
+                taken.progress |= lost;
                 if lost {
                     repush.insert(doc);
                 }
@@ -774,14 +835,14 @@ fn take(
     }
     for doc in answer.left {
         if let Some(held) = chunks::held(tx, doc)? {
-            taken.progress |= !held.leaving;
+            taken.nearer |= !held.leaving;
             if chunks::leave(tx, doc)? == chunks::Left::Purged {
                 written.gone(held.doc);
                 taken.left += 1;
             }
         }
     }
-    for seen in answer.seen {
+    for seen in answer.seen.into_iter().filter(|s| s.heads.len() <= MAX_DEPS) {
         chunks::put_seen(tx, seen.doc, &seen.heads, seen.at, seen.by)?;
     }
     if let Some(ReconcileAnswer::Want(wanted)) = answer.reconcile {
@@ -866,7 +927,9 @@ fn verdicts(
         match fate {
             Fate::Accepted => accepted.entry(doc).or_default().push(hash),
             Fate::SetAside { code, field, detail } => {
-                refused.entry(doc).or_default().push((hash, Refusal { code, field, detail }));
+                let cut = |words: String| words.chars().take(MAX_WORDS).collect();
+                let why = Refusal { code: cut(code), field: cut(field), detail: cut(detail) };
+                refused.entry(doc).or_default().push((hash, why));
             }
             Fate::ActorReused => {
                 reused.insert(doc);
@@ -884,14 +947,14 @@ fn verdicts(
     for (doc, hashes) in accepted {
         let count = outbox::acknowledge(tx, doc, &hashes)?;
         taken.accepted += count as u64;
-        taken.progress |= count > 0;
+        taken.nearer |= count > 0;
     }
     for (doc, refusals) in refused {
         let Some(held) = chunks::held(tx, doc)? else { continue };
         let actor = another(tx, meta::actor(tx)?, fresh)?;
         let moved = set_aside(tx, held.doc, &refusals, actor, now, written)?;
         taken.refused += refusals.len() as u64;
-        taken.progress |= moved > 0;
+        taken.nearer |= moved > 0;
     }
     for doc in reused {
         let Some(held) = chunks::held(tx, doc)? else { continue };
@@ -918,7 +981,8 @@ fn lost(tx: &Transaction<'_>, want: &Held, now: Millis) -> Result<bool> {
     let waiting: HashSet<_> = outbox::waiting(tx, want.doc)?.into_iter().map(|c| c.header.hash).collect();
     let changes: Vec<Change> =
         doc.changes_since(&want.heads).into_iter().filter(|c| !waiting.contains(&c.header.hash)).collect();
-    let known: Vec<_> = want.heads.iter().copied().filter(|h| doc.has(*h)).collect();
+    let known: BTreeSet<_> = want.heads.iter().copied().filter(|h| doc.has(*h)).collect();
+    let known: Vec<_> = known.into_iter().collect();
     let count = if changes.is_empty() { 0 } else { outbox::requeue(tx, held.doc, &changes, Lane::Rest, now)? };
     chunks::set_accepted(tx, want.doc, &known)?;
     Ok(count > 0)
@@ -961,6 +1025,11 @@ fn deliver(tx: &Transaction<'_>, delivery: &Delivery, now: Millis, written: &mut
 
 /// Screens and applies a delivery in memory.
 fn sound(conn: &Connection, id: DocRef, delivery: &Delivery) -> Result<(Doc, Entity, Vec<Change>, bool)> {
+    let Sealed { heads, seal } = &delivery.sealed;
+    let bad_heads = |detail: &str| Err(Error::BadChange { code: "bad_heads", detail: detail.into() });
+    if heads.is_empty() || heads.len() > MAX_DEPS || !heads.is_sorted_by(|a, b| a < b) || seal.len() > MAX_OPAQUE {
+        return bad_heads("the sealed heads are no heads");
+    }
     let changes = delivery.changes.iter().map(|c| Change::parse(c.to_vec())).collect::<Result<Vec<_>>>()?;
     let snapshot = (!delivery.snapshot.is_empty()).then_some(delivery.snapshot.as_slice());
     let (doc, news) = match chunks::load(conn, id.id)? {
@@ -980,8 +1049,8 @@ fn sound(conn: &Connection, id: DocRef, delivery: &Delivery) -> Result<(Doc, Ent
         }
         None => (Doc::load_foreign(id.kind, snapshot, changes.iter().map(|c| c.bytes.as_slice()))?, true),
     };
-    if delivery.sealed.heads.is_empty() || delivery.sealed.heads.iter().any(|h| !doc.has(*h)) {
-        return Err(Error::BadChange { code: "bad_heads", detail: "the sealed heads are not in the document".into() });
+    if heads.iter().any(|h| !doc.has(*h)) {
+        return bad_heads("the sealed heads are not in the document");
     }
     let entity = if news && !changes.is_empty() { doc.prove()?.entity } else { doc.entity()? };
     Ok((doc, entity, changes, news))

@@ -14,6 +14,8 @@ use rusqlite::Connection;
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
+mod hostile;
+
 const T0: Millis = Millis(1_764_000_000_000);
 
 fn staff(n: u128) -> StaffId {

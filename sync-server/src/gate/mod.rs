@@ -167,6 +167,7 @@ impl Trial {
                 Err(Misfit::DuplicateSeq(_)) => Placed::ActorReused,
                 Err(Misfit::SeqGap(detail)) => Placed::Refused("bad_seq".into(), detail),
                 Err(Misfit::BadStartOp(detail)) => Placed::Refused("bad_start_op".into(), detail),
+                Err(Misfit::TooManyHeads(detail)) => Placed::Refused("too_many_heads".into(), detail),
                 Ok(()) => {
                     // Made on all that was here, it clashes with nothing.
                     linear &= change.header.deps == heads;
