@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Session};
-use crate::storage::{Audit, Device, GLOBAL, Record, Tenant};
+use crate::storage::{Audit, Batch, Device, GLOBAL, Record, RecordWrite, Tenant};
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier},
@@ -344,11 +344,14 @@ async fn finish_enrolment(
             enrolled: now,
             revoked: None,
         };
-        match storage.put_device(tenant, device.clone()).await {
-            Ok(()) => {
-                audit(ledger, tenant, staff, "device.enrol", id.to_string()).await?;
-                return Ok(answer(device.code));
-            }
+        let batch = Batch {
+            devices: vec![device.clone()],
+            audit: vec![audit(ledger, staff, "device.enrol", id.to_string())],
+            now,
+            ..Batch::default()
+        };
+        match storage.commit(tenant, batch).await {
+            Ok(_) => return Ok(answer(device.code)),
             Err(Error::Conflict { .. }) => {}
             Err(e) => return Err(e),
         }
@@ -356,9 +359,23 @@ async fn finish_enrolment(
     Err(Error::Internal("no device code is free".into()))
 }
 
-async fn audit(ledger: &Ledger, tenant: TenantId, by: StaffId, action: &str, subject: String) -> Result<()> {
-    let entry = Audit { at: ledger.env().now(), by, action: action.into(), subject, detail: serde_json::Value::Null };
-    ledger.storage().audit(tenant, vec![entry]).await
+fn audit(ledger: &Ledger, by: StaffId, action: &str, subject: String) -> Audit {
+    Audit { at: ledger.env().now(), by, action: action.into(), subject, detail: serde_json::Value::Null }
+}
+
+/// Puts a record everybody's look-ups find, with an entry in the company's audit chain: both or neither.
+async fn put_audited(
+    ledger: &Ledger,
+    tenant: TenantId,
+    table: &str,
+    record: Record,
+    expect: Option<u64>,
+    entry: Audit,
+) -> Result<()> {
+    let put = RecordWrite { tenant: GLOBAL, table: table.into(), record, expect };
+    let batch = Batch { now: entry.at, records: vec![put], audit: vec![entry], ..Batch::default() };
+    ledger.storage().commit(tenant, batch).await?;
+    Ok(())
 }
 
 fn verifying_key(bytes: &[u8]) -> Result<ed25519_dalek::VerifyingKey> {
@@ -485,9 +502,9 @@ pub async fn revoke(ledger: &Ledger, tenant: TenantId, by: StaffId, id: DeviceId
     if device.revoked.is_none() {
         device.revoked = Some(ledger.env().now());
         let staff = device.staff;
-        ledger.storage().put_device(tenant, device).await?;
-        audit(ledger, tenant, by, "device.revoke", id.to_string()).await?;
-        let head = ledger.storage().tenant(tenant).await?.map_or(0, |t| t.head);
+        let entry = audit(ledger, by, "device.revoke", id.to_string());
+        let batch = Batch { now: entry.at, devices: vec![device], audit: vec![entry], ..Batch::default() };
+        let head = ledger.storage().commit(tenant, batch).await?.head;
         // So that the phone comes and hears it.
         ledger.hub().poke(tenant, head, BTreeSet::from([staff]));
     }
@@ -556,10 +573,13 @@ pub async fn set_password(
         .await?
         .map_err(|e| Error::Internal(format!("hashing: {e}")))?;
     let user = record(login.clone(), &User { tenant, staff, password: hash }, None)?;
-    if !storage.put_record(GLOBAL, "user", user, Some(there.map_or(0, |r| r.ver)), now).await? {
-        return Err(Error::Conflict { code: "login_taken", detail: format!("the login name {login} is taken") });
+    let entry = audit(ledger, staff, "user.password", login.clone());
+    match put_audited(ledger, tenant, "user", user, Some(there.map_or(0, |r| r.ver)), entry).await {
+        Err(Error::Moved) => {
+            Err(Error::Conflict { code: "login_taken", detail: format!("the login name {login} is taken") })
+        }
+        other => other,
     }
-    audit(ledger, tenant, staff, "user.password", login).await
 }
 
 /// Whether a login name is in use, and whose.
@@ -599,11 +619,9 @@ pub async fn sign_in(ledger: &Ledger, login: &str, password: &str, limits: &crat
     let (secret, now) = (hex(&random::<32>(ledger.env())), ledger.env().now());
     let kept =
         OfficeRecord { tenant: user.tenant, staff: user.staff, login: login_name(login)?, created: now, seen: now };
-    ledger
-        .storage()
-        .put_record(GLOBAL, "session", record(digest(&secret), &kept, Some(ends(&kept, limits)))?, None, now)
-        .await?;
-    audit(ledger, user.tenant, user.staff, "user.sign_in", kept.login).await?;
+    let session = record(digest(&secret), &kept, Some(ends(&kept, limits)))?;
+    let entry = audit(ledger, user.staff, "user.sign_in", kept.login);
+    put_audited(ledger, user.tenant, "session", session, None, entry).await?;
     Ok(secret)
 }
 

@@ -7,10 +7,11 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use crate::storage::Query;
+use crate::storage::{Audit, Query};
 use onsite_core::domain::{
     Address, Author, Command, Contact, Customer, CustomerId, Date, Entity, Equipment, ItemId, Kind, TenantId,
 };
+use sha2::Digest as _;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
 use uuid::Uuid;
@@ -581,7 +582,18 @@ pub async fn run(
     let there = customers(ledger, tenant).await?;
     let plan = plan(&rows, &there, &mut || ledger.env().new_id()).map_err(Failed::Lines)?;
     if !dry_run && !plan.commands.is_empty() {
-        ledger.execute_all(tenant, author, &plan.commands).await?;
+        let entry = Audit {
+            at: ledger.env().now(),
+            by: author.staff,
+            action: "import".into(),
+            subject: filename.chars().take(200).collect(),
+            detail: serde_json::json!({
+                "sha256": crate::auth::hex(&sha2::Sha256::digest(bytes)),
+                "customers": [plan.customers_new, plan.customers_changed],
+                "equipment": [plan.equipment_new, plan.equipment_changed],
+            }),
+        };
+        ledger.execute_audited(tenant, author, &plan.commands, entry).await?;
     }
     Ok(plan)
 }

@@ -7,7 +7,8 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use onsite_core::domain::Millis;
+use crate::storage::Audit;
+use onsite_core::domain::{Millis, StaffId};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::{
@@ -193,7 +194,15 @@ pub async fn restore(config: &Config, from: &Path, force: bool) -> Result<Manife
     {
         let ledger = crate::open_at(&fresh)?;
         for tenant in ledger.storage().tenants().await? {
-            ledger.new_epoch(tenant.id).await?;
+            let epoch = ledger.new_epoch(tenant.id).await?;
+            let entry = Audit {
+                at: ledger.env().now(),
+                by: StaffId(uuid::Uuid::nil()),
+                action: "server.restore".into(),
+                subject: format!("epoch {epoch}"),
+                detail: serde_json::json!({ "taken": manifest.at, "database": manifest.database_sha256 }),
+            };
+            ledger.storage().audit(tenant.id, vec![entry]).await?;
         }
     }
     {

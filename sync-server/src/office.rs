@@ -6,6 +6,7 @@ use crate::ledger::draft::Draft;
 use crate::ledger::{Ledger, Session};
 use crate::storage::{AsideDecision, Audit, Batch, CounterStep, Device, DeviceSync, Idempotent, Query, SetAside, View};
 use onsite_core::document::{Change, Clash, Doc};
+use onsite_core::domain::authority::may_write;
 use onsite_core::domain::{
     Author, ChangeHash, Command, DeviceId, DocId, DocRef, Entity, Kind, Millis, Moment, Record as _, Rejection, Role,
     SETTINGS, Settings, SettingsPatch, StaffId, Stamp, TenantId, WorkOrderId, Write, decide,
@@ -122,7 +123,7 @@ impl Ledger {
             return Ok(serde_json::from_str(&answer)?);
         }
         let at = Stamp::exact(self.env().now());
-        match self.carry_out(tenant, author, std::slice::from_ref(command), at, key).await {
+        match self.carry_out(tenant, author, std::slice::from_ref(command), at, key, Vec::new()).await {
             // The same command came twice at once: the other one's answer is ours.
             Err(Error::Conflict { code: "command_repeated", .. }) => {
                 let answer = self.storage().answered(tenant, key.unwrap_or_default()).await?;
@@ -135,7 +136,18 @@ impl Ledger {
 
     /// Several commands as one transaction: all or none (imports).
     pub async fn execute_all(&self, tenant: TenantId, author: &Author, commands: &[Command]) -> Result<Executed> {
-        self.carry_out(tenant, author, commands, Stamp::exact(self.env().now()), None).await
+        self.carry_out(tenant, author, commands, Stamp::exact(self.env().now()), None, Vec::new()).await
+    }
+
+    /// As [`Ledger::execute_all`], with an entry in the audit chain: both or neither.
+    pub async fn execute_audited(
+        &self,
+        tenant: TenantId,
+        author: &Author,
+        commands: &[Command],
+        entry: Audit,
+    ) -> Result<Executed> {
+        self.carry_out(tenant, author, commands, Stamp::exact(self.env().now()), None, vec![entry]).await
     }
 
     /// Commands as one transaction, at a moment given: for history taken over from elsewhere.
@@ -146,7 +158,7 @@ impl Ledger {
         commands: &[Command],
         at: Millis,
     ) -> Result<Executed> {
-        self.carry_out(tenant, author, commands, Stamp::exact(at), None).await
+        self.carry_out(tenant, author, commands, Stamp::exact(at), None, Vec::new()).await
     }
 
     async fn carry_out(
@@ -156,37 +168,13 @@ impl Ledger {
         commands: &[Command],
         at: Stamp,
         key: Option<&str>,
+        audit: Vec<Audit>,
     ) -> Result<Executed> {
         let company = self.company(tenant).await?;
-        // Two people given one work number at once meet at this counter: the second decides anew.
-        let codes = commands.iter().any(|c| matches!(c, Command::PutStaff { .. }));
         let prepare = || async {
-            let stands = if codes { self.storage().counter(tenant, STAFF_CODES).await? } else { 0 };
             let mut draft = Draft::new(self, tenant, company.epoch);
-            let mut docs = Vec::new();
-            for command in commands {
-                let env = self.env();
-                let decided = draft
-                    .reader
-                    .ask(|world| {
-                        let mut moment = Moment { now: at, new_id: &mut || env.new_id(), next_number: &mut || 0 };
-                        decide(command, author, &mut moment, world)
-                    })
-                    .await?;
-                for (doc, writes) in by_document(decided?) {
-                    draft.load(&[doc]).await?;
-                    let actor = draft.actor;
-                    draft.work(doc.id)?.write(actor, author.staff, at.device, &writes)?;
-                    draft.show(doc.id)?;
-                    if !docs.contains(&doc) {
-                        docs.push(doc);
-                    }
-                }
-            }
-            let mut batch = Batch::default();
-            if codes && !docs.is_empty() {
-                batch.counters.push(CounterStep { name: STAFF_CODES.into(), from: stands, to: stands + 1 });
-            }
+            let (docs, counters) = self.draw_up(&mut draft, author, commands, at).await?;
+            let mut batch = Batch { counters, audit: audit.clone(), ..Batch::default() };
             if let Some(key) = key {
                 let answer = serde_json::to_string(&Executed { docs: docs.clone(), head: 0 })?;
                 batch.idempotent = Some(Idempotent { key: key.to_owned(), answer });
@@ -195,6 +183,45 @@ impl Ledger {
         };
         let (done, docs) = self.commit(tenant, prepare).await?;
         Ok(Executed { docs, head: done.head })
+    }
+
+    /// Writes what commands decide into a draft; answers the documents, in order.
+    async fn draw_up(
+        &self,
+        draft: &mut Draft<'_>,
+        author: &Author,
+        commands: &[Command],
+        at: Stamp,
+    ) -> Result<(Vec<DocRef>, Vec<CounterStep>)> {
+        draft.by = author.staff;
+        // Two people given one work number at once meet at this counter: the second decides anew.
+        let codes = commands.iter().any(|c| matches!(c, Command::PutStaff { .. }));
+        let stands = if codes { self.storage().counter(draft.tenant, STAFF_CODES).await? } else { 0 };
+        let mut docs = Vec::new();
+        for command in commands {
+            let env = self.env();
+            let decided = draft
+                .reader
+                .ask(|world| {
+                    let mut moment = Moment { now: at, new_id: &mut || env.new_id(), next_number: &mut || 0 };
+                    decide(command, author, &mut moment, world)
+                })
+                .await?;
+            for (doc, writes) in by_document(decided?) {
+                draft.load(&[doc]).await?;
+                let actor = draft.actor;
+                draft.work(doc.id)?.write(actor, author.staff, at.device, &writes)?;
+                draft.show(doc.id)?;
+                if !docs.contains(&doc) {
+                    docs.push(doc);
+                }
+            }
+        }
+        let mut counters = Vec::new();
+        if codes && !docs.is_empty() {
+            counters.push(CounterStep { name: STAFF_CODES.into(), from: stands, to: stands + 1 });
+        }
+        Ok((docs, counters))
     }
 
     /// Work orders by stage, at most `limit` of each, by due time.
@@ -245,7 +272,9 @@ impl Ledger {
     ///
     /// # Errors
     /// `NotFound`, `already_decided`; for `Accept`: `Refused` where the change
-    /// cannot be applied (it is malformed, or what it rests on is not in).
+    /// cannot be applied (`accept_first`: what it rests on is refused too and not
+    /// decided, `phone_rewrites`: its phone is about to write it again, or it is
+    /// malformed); for `Amend`: as [`Ledger::execute`]. Then nothing is decided.
     pub async fn decide_aside(
         &self,
         tenant: TenantId,
@@ -263,17 +292,25 @@ impl Ledger {
         let (verdict, reason) = match what {
             AsideCommand::Accept { reason } => ("accepted", reason),
             AsideCommand::Dismiss { reason } => ("dismissed", reason),
-            AsideCommand::Amend { reason, command } => {
-                self.execute(tenant, author, command, None).await?;
-                ("amended", reason)
-            }
+            AsideCommand::Amend { reason, .. } => ("amended", reason),
         };
         let prepare = || async {
             let mut draft = Draft::new(self, tenant, company.epoch);
+            draft.by = author.staff;
             let now = draft.now;
-            if verdict == "accepted" {
-                draft.load(&[DocRef { kind: refused.kind, id: doc }]).await?;
-                self.admit(&mut draft, &refused).await?;
+            let mut counters = Vec::new();
+            match what {
+                AsideCommand::Accept { .. } => {
+                    self.may_admit(tenant, &refused).await?;
+                    draft.load(&[DocRef { kind: refused.kind, id: doc }]).await?;
+                    self.admit(&mut draft, &refused).await?;
+                }
+                // Together with the decision: of two who decide at once, one has done something.
+                AsideCommand::Amend { command, .. } => {
+                    let commands = std::slice::from_ref(&**command);
+                    (_, counters) = self.draw_up(&mut draft, author, commands, Stamp::exact(now)).await?;
+                }
+                AsideCommand::Dismiss { .. } => {}
             }
             let decision = AsideDecision { verdict: verdict.into(), by: author.staff, at: now, reason: reason.clone() };
             let audit = Audit {
@@ -283,26 +320,56 @@ impl Ledger {
                 subject: format!("{doc}/{hash}"),
                 detail: serde_json::json!({ "reason": reason, "code": refused.code }),
             };
-            let batch = Batch { decisions: vec![(doc, hash, decision)], audit: vec![audit], ..Batch::default() };
+            let decisions = vec![(doc, hash, decision)];
+            let batch = Batch { decisions, audit: vec![audit], counters, ..Batch::default() };
             Ok((draft.batch(batch).await?, ()))
         };
         self.commit(tenant, prepare).await?;
         Ok(())
     }
 
+    /// Whether a refused change may come in now, as far as other refused ones go.
+    async fn may_admit(&self, tenant: TenantId, refused: &SetAside) -> Result<()> {
+        let no = |code: &str, detail: String| Err(Error::Refused(Rejection::new(code, "", detail)));
+        let Some(on) = refused.because_of else { return Ok(()) };
+        let others = self.storage().aside_of(tenant, &[refused.doc]).await?;
+        if let Some(guilty) = others.iter().find(|a| a.hash == on)
+            && guilty.decided.as_ref().is_none_or(|d| d.verdict != "accepted")
+        {
+            return no("accept_first", format!("it rests on the change {on}, which is refused"));
+        }
+        // Its phone writes it again at the contact after the one that brought it: both would double it.
+        let device = self.storage().device(tenant, refused.device).await?;
+        let contact = self.storage().device_sync(tenant, refused.device).await?.map(|s| s.contact);
+        if device.is_some_and(|d| d.revoked.is_none()) && contact.is_some_and(|c| c <= refused.at) {
+            return no("phone_rewrites", "its phone has not been heard of since, and will write it again".into());
+        }
+        Ok(())
+    }
+
     /// Takes a refused change into its document after all, if it can live there.
     async fn admit(&self, draft: &mut Draft<'_>, refused: &SetAside) -> Result<()> {
         let change = Screened::of(refused.body.clone()).map_err(|bad| Error::Refused(bad.why))?;
+        if let Some(why) = change.forged(refused.device, refused.staff) {
+            // In another's name it would be that one's word, and take the place of what they write.
+            return Err(Error::Refused(why));
+        }
         let offer = Offer { bytes: change.bytes.clone().into(), objected: false };
-        let trial = draft.work(refused.doc)?.trial(vec![offer]);
+        let trial = draft.work(refused.doc)?.trial(vec![offer], false);
         let tried = self.gate.run(vec![trial]).await.pop();
         let tried = tried.ok_or_else(|| Error::Internal("a trial without an outcome".into()))?;
         let no = |code: &str, detail: &str| Err(Error::Refused(Rejection::new(code, "", detail)));
         match (tried.placed.first(), tried.after) {
             (Some(Placed::Fits), Outcome::Lives(after)) => {
                 let entity = Entity::from_json(refused.kind, &after.entity)?;
-                draft.work(refused.doc)?.take(*after, entity, vec![change], refused.device);
-                draft.show(refused.doc)
+                // On the server's own authority: kind and size are asked of everybody.
+                let work = draft.work(refused.doc)?;
+                let (at, before) = (work.at, work.there().then(|| work.entity.clone()));
+                let server = Author::server();
+                draft.reader.ask(|world| may_write(at, before.as_ref(), &entity, &server, world)).await??;
+                // The office brought it: its own device, which took it out, has it delivered.
+                draft.work(at.id)?.take(*after, entity, vec![change], DeviceId(uuid::Uuid::nil()));
+                draft.show(at.id)
             }
             (Some(Placed::Known), _) => Ok(()),
             (Some(Placed::Refused(code, detail)), _) => no(code, detail),
@@ -485,7 +552,7 @@ fn by_document(writes: Vec<Write>) -> Vec<(DocRef, Vec<Write>)> {
 }
 
 /// The leaves in which two contents differ.
-fn differ(path: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
+pub(crate) fn differ(path: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
             let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();

@@ -23,6 +23,9 @@ use sha2::Digest as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Most bytes of contents between the changes of one trial.
+const MAX_STEPS: usize = 4 << 20;
+
 /// A change whose shape and size passed.
 #[derive(Clone, Debug)]
 pub(crate) struct Screened {
@@ -87,6 +90,8 @@ pub(crate) struct Trial {
     pub(crate) offers: Vec<Offer>,
     /// Whether a snapshot of the outcome is wanted.
     pub(crate) save: bool,
+    /// Whether the content after each of them is wanted, not after the last only.
+    pub(crate) each: bool,
 }
 
 /// Where a change stands against its document.
@@ -112,6 +117,8 @@ pub(crate) struct After {
     pub(crate) heads: Vec<ChangeHash>,
     /// The content, as the JSON that the read model keeps.
     pub(crate) entity: String,
+    /// Where it was asked for: the content after each change but the last. Shorter where it would be too much.
+    pub(crate) steps: Vec<String>,
     pub(crate) clashes: u32,
     pub(crate) snapshot: Option<ByteBuf>,
 }
@@ -182,12 +189,13 @@ impl Trial {
     }
 
     fn outcome(&self, doc: Doc, fitting: &[Vec<u8>], linear: bool) -> Outcome {
-        let lives = doc.applied(fitting).and_then(|doc| {
+        let lives = self.steps(doc, fitting).and_then(|(doc, steps)| {
             let reading = doc.prove()?;
             Ok(After {
                 heads: doc.heads(),
                 clashes: if linear { 0 } else { u32::try_from(doc.clashes().len()).unwrap_or(u32::MAX) },
                 entity: serde_json::to_string(&reading.entity).unwrap_or_default(),
+                steps,
                 snapshot: self.save.then(|| doc.save().into()),
             })
         });
@@ -195,6 +203,24 @@ impl Trial {
             Ok(after) => Outcome::Lives(Box::new(after)),
             Err(e) => Outcome::Dies(e.code().into(), e.to_string()),
         }
+    }
+
+    /// The document with all that fits, and its content on the way there.
+    fn steps(&self, doc: Doc, fitting: &[Vec<u8>]) -> onsite_core::Result<(Doc, Vec<String>)> {
+        let (mut doc, mut steps, mut size) = (doc, Vec::new(), 0);
+        let mut rest = fitting;
+        while self.each
+            && size < MAX_STEPS
+            && let [first, more @ ..] = rest
+            && !more.is_empty()
+        {
+            doc = doc.applied([first])?;
+            let entity = serde_json::to_string(&doc.entity()?).unwrap_or_default();
+            size += entity.len();
+            steps.push(entity);
+            rest = more;
+        }
+        Ok((doc.applied(rest)?, steps))
     }
 
     /// About how many bytes it is.

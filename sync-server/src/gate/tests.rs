@@ -28,6 +28,7 @@ fn trial(tail: &[&Change], offers: &[&Change]) -> Trial {
         clashes: 0,
         offers: offers.iter().map(|c| Offer { bytes: c.bytes.clone().into(), objected: false }).collect(),
         save: true,
+        each: false,
     }
 }
 

@@ -4,7 +4,7 @@ use super::Ledger;
 use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::gate::{After, Offer, Screened, Trial};
-use crate::storage::{Batch, CounterStep, DocWrite, Loaded, NewChange, View};
+use crate::storage::{Audit, Batch, CounterStep, DocWrite, Loaded, NewChange, View};
 use onsite_core::document::{Actor, Doc};
 use onsite_core::domain::summary::{self, Summary, Ties};
 use onsite_core::domain::{
@@ -18,6 +18,27 @@ const SERVER: StaffId = StaffId(uuid::Uuid::from_u128(0x0e51_7e00_0000_7000_8000
 /// Changes after the snapshot from which a new snapshot is due.
 const LONG_TAIL: usize = 6;
 
+/// Whether the audit chain tells of changes to this kind: who may do what, and by which settings.
+fn audited(kind: Kind) -> bool {
+    matches!(kind, Kind::Staff | Kind::Settings)
+}
+
+/// What the audit chain says of a change: names of fields, and values only where
+/// they say who may do what. Names and numbers of people must not stay in it for ever.
+fn told(before: &Entity, after: &Entity) -> Result<serde_json::Value> {
+    let (old, new) = (serde_json::to_value(before)?, serde_json::to_value(after)?);
+    let mut fields = Vec::new();
+    crate::office::differ("", &old, &new, &mut fields);
+    let mut said = serde_json::json!({ "fields": fields });
+    if let (Entity::Staff(b), Entity::Staff(a)) = (before, after)
+        && (b.roles != a.roles || b.left.is_some() != a.left.is_some())
+    {
+        said["roles"] = serde_json::json!([b.roles, a.roles]);
+        said["left"] = a.left.is_some().into();
+    }
+    Ok(said)
+}
+
 /// One document of a draft. What others push onto it is tried elsewhere, on its
 /// bytes; it is loaded here only where the server itself writes.
 pub(crate) struct Work {
@@ -26,6 +47,8 @@ pub(crate) struct Work {
     /// The same as JSON, where it came so.
     json: Option<String>,
     pub(crate) added: Vec<NewChange>,
+    /// What it was, where the audit chain tells of its changes.
+    before: Option<Entity>,
     expect: u64,
     rev: u64,
     heads: Vec<ChangeHash>,
@@ -43,6 +66,7 @@ impl Work {
         let entity = Entity::new(at.kind);
         Self {
             at,
+            before: audited(at.kind).then(|| entity.clone()),
             entity,
             json: None,
             added: Vec::new(),
@@ -60,6 +84,7 @@ impl Work {
     fn loaded(loaded: Loaded, entity: Entity) -> Self {
         Self {
             at: DocRef { kind: loaded.row.kind, id: loaded.row.doc },
+            before: audited(loaded.row.kind).then(|| entity.clone()),
             entity,
             json: None,
             added: Vec::new(),
@@ -88,14 +113,15 @@ impl Work {
         self.tail.iter().map(Vec::as_slice).chain(self.added.iter().map(|a| a.body.as_slice()))
     }
 
-    /// A trial of `offers` on this document as it stands.
-    pub(crate) fn trial(&self, offers: Vec<Offer>) -> Trial {
+    /// A trial of `offers` on this document as it stands; `each`: with its content after each.
+    pub(crate) fn trial(&self, offers: Vec<Offer>, each: bool) -> Trial {
         Trial {
             kind: self.at.kind,
             snapshot: self.snapshot.clone().map(Into::into),
             tail: self.changes().map(|c| c.to_vec().into()).collect(),
             clashes: self.clashes,
             save: self.tail.len() + self.added.len() + offers.len() > LONG_TAIL,
+            each,
             offers,
         }
     }
@@ -153,6 +179,8 @@ pub(crate) struct Draft<'a> {
     ledger: &'a Ledger,
     pub(crate) tenant: TenantId,
     pub(crate) now: Millis,
+    /// Who acts, for the audit chain.
+    pub(crate) by: StaffId,
     pub(crate) reader: Reader<'a>,
     pub(crate) works: BTreeMap<DocId, Work>,
     order: Vec<DocId>,
@@ -167,6 +195,7 @@ impl<'a> Draft<'a> {
             ledger,
             tenant,
             now: ledger.env().now(),
+            by: StaffId(uuid::Uuid::nil()),
             reader: Reader::new(ledger.storage(), tenant),
             works: BTreeMap::new(),
             order: Vec::new(),
@@ -280,6 +309,16 @@ impl<'a> Draft<'a> {
         let mut touched: BTreeSet<DocRef> = BTreeSet::new();
         for doc in &changed {
             let Some(mut work) = self.works.remove(doc) else { continue };
+            if let Some(before) = &work.before {
+                let change = if work.stored() { "change" } else { "add" };
+                batch.audit.push(Audit {
+                    at: now,
+                    by: self.by,
+                    action: format!("{}.{change}", work.at.kind.name()),
+                    subject: work.at.id.to_string(),
+                    detail: told(before, &work.entity)?,
+                });
+            }
             let (row, touches): (Summary, Vec<DocRef>) = self
                 .reader
                 .ask(|w| (summary::summary(work.at, &work.entity, w, now), summary::touches(work.at, &work.entity, w)))

@@ -12,6 +12,9 @@ use onsite_core::planted::{self, Bug};
 use onsite_core::sync::protocol::{Fate, Push, Sealed, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
+/// Most changes tried together: each is judged on what it does by itself.
+const TOGETHER: usize = 64;
+
 /// Seals accepted heads with the company's secret.
 pub(crate) fn seal(tenant: &Tenant, doc: DocId, heads: &[ChangeHash]) -> Vec<u8> {
     sealing(tenant, doc, heads).map(|mac| mac.finalize().into_bytes().to_vec()).unwrap_or_default()
@@ -72,6 +75,7 @@ impl Ledger {
         sync: Option<DeviceSync>,
     ) -> Result<Judged> {
         let mut draft = Draft::new(self, tenant.id, tenant.epoch);
+        draft.by = session.staff;
         let docs: Vec<DocRef> = pushes.iter().map(|p| DocRef { kind: p.kind, id: p.doc }).collect();
         draft.load(&docs).await?;
         let ids: Vec<DocId> = docs.iter().map(|d| d.id).collect();
@@ -92,7 +96,7 @@ impl Ledger {
         let mut trials = Vec::new();
         for group in groups.iter().zip(&first).filter_map(|(group, first)| first.then_some(group)) {
             let offers = judge.offers(group);
-            trials.push(judge.draft.work(group.at.id)?.trial(offers));
+            trials.push(judge.draft.work(group.at.id)?.trial(offers, !group.vouched));
         }
         let mut tried = self.gate.run(trials).await.into_iter();
         for (group, first) in groups.into_iter().zip(first) {
@@ -102,6 +106,15 @@ impl Ledger {
         let batch = Batch { device: Some(session.device), aside, device_sync: sync, ..Batch::default() };
         Ok(Judged { batch: draft.batch(batch).await?, verdicts })
     }
+}
+
+/// Who of some changes is guilty.
+enum Found {
+    Nobody,
+    /// This one, and why.
+    One(usize, Rejection),
+    /// Nobody can say: they are too many at once.
+    TooMany,
 }
 
 struct Judge<'a> {
@@ -173,10 +186,12 @@ impl Judge<'_> {
         };
         // What a seal covers was accepted once; the rest must stand on its own.
         let (old, new): (Vec<_>, Vec<_>) = changes.into_iter().partition(|c| vouched.contains(&c.header.hash));
-        for (vouched, changes) in [(true, old), (false, new)] {
-            if !changes.is_empty() {
-                groups.push(Group { at, vouched, changes });
-            }
+        if !old.is_empty() {
+            groups.push(Group { at, vouched: true, changes: old });
+        }
+        let mut new = new.into_iter().peekable();
+        while new.peek().is_some() {
+            groups.push(Group { at, vouched: false, changes: new.by_ref().take(TOGETHER).collect() });
         }
         Ok(())
     }
@@ -198,7 +213,8 @@ impl Judge<'_> {
         group.changes.iter().map(offer).collect()
     }
 
-    /// Settles a group: all of it where that is allowed; else in halves, so that the innocent pass.
+    /// Settles a group: all of it where each of its changes is allowed; else the
+    /// guilty one alone, or halves, so that the innocent pass.
     async fn settle(&mut self, ledger: &Ledger, group: Group, tried: Option<Tried>) -> Result<()> {
         let mut todo = VecDeque::from([(group, tried)]);
         while let Some((group, tried)) = todo.pop_front() {
@@ -206,7 +222,7 @@ impl Judge<'_> {
                 Some(tried) => tried,
                 None => {
                     let offers = self.offers(&group);
-                    let trial = self.draft.work(group.at.id)?.trial(offers);
+                    let trial = self.draft.work(group.at.id)?.trial(offers, !group.vouched);
                     let Some(tried) = ledger.gate.run(vec![trial]).await.pop() else { continue };
                     tried
                 }
@@ -218,12 +234,26 @@ impl Judge<'_> {
                 Outcome::Dies(code, detail) => Rejection::new(&code, "", detail),
                 Outcome::Lives(after) => {
                     let entity = Entity::from_json(at.kind, &after.entity)?;
-                    match self.allowed(at, &entity, vouched).await? {
-                        Ok(()) => {
+                    match self.guilty(at, &after, &entity, fitting.len(), vouched).await? {
+                        Found::Nobody => {
                             self.accept(at, fitting, *after, entity)?;
                             continue;
                         }
-                        Err(why) => why,
+                        Found::One(n, why) => {
+                            let mut before = fitting;
+                            let mut rest = before.split_off(n).into_iter();
+                            if let Some(change) = rest.next() {
+                                self.set_aside(at, change.header.hash, change.bytes, why, None);
+                            }
+                            for changes in [rest.collect(), before] {
+                                if !changes.is_empty() {
+                                    todo.push_front((Group { at, vouched, changes }, None));
+                                }
+                            }
+                            continue;
+                        }
+                        // Never of one alone.
+                        Found::TooMany => Rejection::new("too_large", "", "too much to be judged"),
                     }
                 }
             };
@@ -292,15 +322,31 @@ impl Judge<'_> {
         (fitting, tried.after)
     }
 
-    /// Whether the author may turn the document into what it would be.
-    async fn allowed(&mut self, at: DocRef, after: &Entity, vouched: bool) -> Result<Result<(), Rejection>> {
+    /// The first of `n` changes by which its author makes of the document what they may
+    /// not. Each is judged by itself: what one does, a later one cannot undo as if it never
+    /// was, for both stay in the history. So how a push is cut into messages decides nothing.
+    async fn guilty(&mut self, at: DocRef, after: &After, last: &Entity, n: usize, vouched: bool) -> Result<Found> {
         if vouched {
-            return Ok(Ok(()));
+            return Ok(Found::Nobody);
+        }
+        if after.steps.len() + 1 != n {
+            return Ok(Found::TooMany);
         }
         let work = self.draft.work(at.id)?;
-        let before = work.there().then(|| work.entity.clone());
-        let author = &self.author;
-        self.draft.reader.ask(|world| may_write(at, before.as_ref(), after, author, world)).await
+        let mut before = work.there().then(|| work.entity.clone());
+        for step in 0..n {
+            let now = match after.steps.get(step) {
+                Some(json) => Entity::from_json(at.kind, json)?,
+                None => last.clone(),
+            };
+            let author = &self.author;
+            let judged = self.draft.reader.ask(|world| may_write(at, before.as_ref(), &now, author, world)).await?;
+            if let Err(why) = judged {
+                return Ok(Found::One(step, why));
+            }
+            before = Some(now);
+        }
+        Ok(Found::Nobody)
     }
 
     fn accept(&mut self, at: DocRef, changes: Vec<Screened>, after: After, entity: Entity) -> Result<()> {

@@ -55,6 +55,9 @@ pub(super) trait Rows {
     fn last_audit(&mut self) -> Result<(u64, Sha256)>;
     fn put_audit(&mut self, row: &AuditRow) -> Result<()>;
     fn put_device_sync(&mut self, sync: &DeviceSync) -> Result<()>;
+    /// Whether another device has this one's code.
+    fn code_taken(&mut self, device: &Device) -> Result<bool>;
+    fn put_device(&mut self, device: &Device) -> Result<()>;
     fn put_mark(&mut self, cursor: u64, doc: DocId, mark: &ReadMark) -> Result<()>;
 }
 
@@ -78,6 +81,9 @@ fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<u64> {
         if rows.counter(&step.name)? != step.from {
             return Err(Error::Moved);
         }
+    }
+    for device in &batch.devices {
+        free_code(rows, device)?;
     }
     for write in &batch.docs {
         let old = rows.doc(write.doc)?;
@@ -179,6 +185,9 @@ pub(super) fn commit(rows: &mut dyn Rows, batch: &Batch) -> Result<Committed> {
     for (doc, hash, decision) in &batch.decisions {
         rows.decide(*doc, *hash, decision)?;
     }
+    for device in &batch.devices {
+        rows.put_device(device)?;
+    }
     audit(rows, &batch.audit)?;
     if let Some(i) = &batch.idempotent {
         rows.put_answer(i)?;
@@ -190,6 +199,18 @@ pub(super) fn commit(rows: &mut dyn Rows, batch: &Batch) -> Result<Committed> {
         rows.set_head(cursor)?;
     }
     Ok(Committed { head: cursor, people })
+}
+
+fn free_code(rows: &mut dyn Rows, device: &Device) -> Result<()> {
+    if rows.code_taken(device)? {
+        return Err(Error::Conflict { code: "device_code_taken", detail: "another device has this code".into() });
+    }
+    Ok(())
+}
+
+pub(super) fn put_device(rows: &mut dyn Rows, device: &Device) -> Result<()> {
+    free_code(rows, device)?;
+    rows.put_device(device)
 }
 
 pub(super) fn audit(rows: &mut dyn Rows, entries: &[Audit]) -> Result<()> {

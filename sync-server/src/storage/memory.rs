@@ -43,6 +43,23 @@ struct Company {
     audit: Vec<AuditRow>,
 }
 
+impl All {
+    fn there(&self, put: &RecordWrite, now: Millis) -> u64 {
+        let key = (put.tenant, put.table.clone(), put.record.key.clone());
+        self.records.get(&key).filter(|r| live(r, now)).map_or(0, |r| r.ver)
+    }
+
+    /// Whether a record may be put over what is there.
+    fn fits(&self, put: &RecordWrite, now: Millis) -> bool {
+        put.expect.is_none_or(|e| e == self.there(put, now))
+    }
+
+    fn put(&mut self, put: RecordWrite, now: Millis) {
+        let ver = self.there(&put, now) + 1;
+        self.records.insert((put.tenant, put.table, put.record.key.clone()), Record { ver, ..put.record });
+    }
+}
+
 impl Company {
     fn new(tenant: Tenant) -> Self {
         Self {
@@ -197,6 +214,13 @@ impl Rows for Tx<'_> {
         self.0.audit.push(row.clone());
         Ok(())
     }
+    fn code_taken(&mut self, device: &Device) -> Result<bool> {
+        Ok(self.0.devices.values().any(|d| d.code == device.code && d.id != device.id))
+    }
+    fn put_device(&mut self, device: &Device) -> Result<()> {
+        self.0.devices.insert(device.id, device.clone());
+        Ok(())
+    }
     fn put_device_sync(&mut self, sync: &DeviceSync) -> Result<()> {
         self.0.syncs.insert(sync.device, sync.clone());
         Ok(())
@@ -305,7 +329,16 @@ impl Storage for MemoryStorage {
     }
 
     async fn commit(&self, tenant: TenantId, batch: Batch) -> Result<Committed> {
-        self.write(tenant, |c| apply::commit(&mut Tx(c), &batch))
+        let mut all = self.all();
+        if batch.records.iter().any(|put| !all.fits(put, batch.now)) {
+            return Err(Error::Moved);
+        }
+        let company = all.companies.get_mut(&tenant).ok_or_else(|| Error::NotFound("company".into()))?;
+        let done = apply::commit(&mut Tx(company), &batch)?;
+        for put in batch.records {
+            all.put(put, batch.now);
+        }
+        Ok(done)
     }
 
     async fn scan(&self, tenant: TenantId, staff: StaffId, place: Place, limit: usize) -> Result<Scan> {
@@ -492,16 +525,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn put_device(&self, tenant: TenantId, device: Device) -> Result<()> {
-        self.write(tenant, |c| {
-            if c.devices.values().any(|d| d.code == device.code && d.id != device.id) {
-                return Err(Error::Conflict {
-                    code: "device_code_taken",
-                    detail: "another device has this code".into(),
-                });
-            }
-            c.devices.insert(device.id, device);
-            Ok(())
-        })
+        self.write(tenant, |c| apply::put_device(&mut Tx(c), &device))
     }
 
     async fn device(&self, tenant: TenantId, id: DeviceId) -> Result<Option<Device>> {
@@ -532,14 +556,13 @@ impl Storage for MemoryStorage {
         expect: Option<u64>,
         now: Millis,
     ) -> Result<bool> {
+        let put = RecordWrite { tenant, table: table.to_owned(), record, expect };
         let mut all = self.all();
-        let key = (tenant, table.to_owned(), record.key.clone());
-        let there = all.records.get(&key).filter(|r| live(r, now)).map_or(0, |r| r.ver);
-        if expect.is_some_and(|e| e != there) {
-            return Ok(false);
+        let good = all.fits(&put, now);
+        if good {
+            all.put(put, now);
         }
-        all.records.insert(key, Record { ver: there + 1, ..record });
-        Ok(true)
+        Ok(good)
     }
 
     async fn record(&self, tenant: TenantId, table: &str, key: &str, now: Millis) -> Result<Option<Record>> {

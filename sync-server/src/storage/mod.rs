@@ -285,6 +285,10 @@ pub struct Batch {
     pub idempotent: Option<Idempotent>,
     /// The device's account after this sync.
     pub device_sync: Option<DeviceSync>,
+    /// Devices to add or replace. [`Error::Conflict`] (`device_code_taken`) where another has its code.
+    pub devices: Vec<Device>,
+    /// Records to put. [`Error::Moved`] where one is not as it must be.
+    pub records: Vec<RecordWrite>,
 }
 
 impl Batch {
@@ -455,6 +459,19 @@ pub struct Record {
     pub expires: Option<Millis>,
     /// Version for compare-and-set; given by the storage, from 1.
     pub ver: u64,
+}
+
+/// A record put together with other things.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordWrite {
+    /// Whose; [`GLOBAL`] where it is looked up before the company is known.
+    pub tenant: TenantId,
+    /// Its table.
+    pub table: String,
+    /// The record.
+    pub record: Record,
+    /// As in [`Storage::put_record`].
+    pub expect: Option<u64>,
 }
 
 /// What list is wanted. All conditions hold together.
@@ -659,7 +676,8 @@ pub fn xor(a: &mut Digest, b: Digest) {
     }
 }
 
-/// Verifies an audit chain from its beginning.
+/// Verifies an audit chain from its beginning. A chain that ends early holds too: only
+/// who wrote its last number and hash down elsewhere can tell.
 pub fn audit_holds(rows: &[AuditRow]) -> bool {
     let mut previous = Sha256([0; 32]);
     rows.iter().enumerate().all(|(i, row)| {

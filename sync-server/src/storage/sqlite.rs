@@ -675,6 +675,23 @@ fn index(conn: &Connection, id: i64, search: &str, had: bool) -> Result<()> {
     Ok(())
 }
 
+/// Puts a record over what may be there; whether it was as it must be.
+fn put_record(conn: &Connection, put: &RecordWrite, now: Millis) -> Result<bool> {
+    let RecordWrite { tenant, table, record, expect } = put;
+    let sql = "SELECT ver FROM record WHERE tenant = ?1 AND tbl = ?2 AND key = ?3 \
+               AND (expires IS NULL OR expires > ?4)";
+    let there = one(conn, sql, params![tenant.as_bytes(), table, record.key, now.0], |r| Ok(r.get(0)?))?;
+    let there: u64 = there.unwrap_or(0);
+    if expect.is_some_and(|e| e != there) {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO record (tenant, tbl, key, body, expires, ver) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+               ON CONFLICT DO UPDATE SET body = ?4, expires = ?5, ver = ?6";
+    let (id, expires) = (tenant.as_bytes(), record.expires.map(|e| e.0));
+    run(conn, sql, params![id, table, record.key, json(&record.body)?, expires, there + 1])?;
+    Ok(true)
+}
+
 /// The rows of one company, within a job's savepoint.
 struct Tx<'a> {
     conn: &'a Connection,
@@ -886,6 +903,17 @@ impl Rows for Tx<'_> {
     fn put_audit(&mut self, row: &AuditRow) -> Result<()> {
         let sql = "INSERT INTO audit (tenant, n, entry, hash) VALUES (?1, ?2, ?3, ?4)";
         self.run(sql, params![self.id(), row.n, row.entry, row.hash.0])
+    }
+    fn code_taken(&mut self, device: &Device) -> Result<bool> {
+        let sql = "SELECT 1 FROM device WHERE tenant = ?1 AND code = ?2 AND id <> ?3";
+        let other = one(self.conn, sql, params![self.id(), device.code, device.id.as_bytes()], |_| Ok(()))?;
+        Ok(other.is_some())
+    }
+    fn put_device(&mut self, device: &Device) -> Result<()> {
+        let sql = "INSERT INTO device (tenant, id, code, revoked, body) VALUES (?1, ?2, ?3, ?4, ?5) \
+                   ON CONFLICT (tenant, id) DO UPDATE SET code = ?3, revoked = ?4, body = ?5";
+        let id = device.id.as_bytes();
+        self.run(sql, params![self.id(), id, device.code, device.revoked.map(|r| r.0), json(device)?])
     }
     fn put_device_sync(&mut self, sync: &DeviceSync) -> Result<()> {
         let sql = "INSERT INTO device_sync (tenant, id, body) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET body = ?3";
@@ -1123,7 +1151,16 @@ impl Storage for SqliteStorage {
     }
 
     async fn commit(&self, tenant: TenantId, batch: Batch) -> Result<Committed> {
-        self.write(tenant, move |tx| apply::commit(tx, &batch)).await
+        self.write(tenant, move |tx| {
+            let done = apply::commit(tx, &batch)?;
+            for put in &batch.records {
+                if !put_record(tx.conn, put, batch.now)? {
+                    return Err(Error::Moved);
+                }
+            }
+            Ok(done)
+        })
+        .await
     }
 
     async fn scan(&self, tenant: TenantId, staff: StaffId, place: Place, limit: usize) -> Result<Scan> {
@@ -1282,20 +1319,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn put_device(&self, tenant: TenantId, device: Device) -> Result<()> {
-        self.write(tenant, move |tx| {
-            let id = device.id.as_bytes();
-            let sql = "SELECT 1 FROM device WHERE tenant = ?1 AND code = ?2 AND id <> ?3";
-            if one(tx.conn, sql, params![tx.id(), device.code, id], |_| Ok(()))?.is_some() {
-                return Err(Error::Conflict {
-                    code: "device_code_taken",
-                    detail: "another device has this code".into(),
-                });
-            }
-            let sql = "INSERT INTO device (tenant, id, code, revoked, body) VALUES (?1, ?2, ?3, ?4, ?5) \
-                       ON CONFLICT (tenant, id) DO UPDATE SET code = ?3, revoked = ?4, body = ?5";
-            tx.run(sql, params![tx.id(), id, device.code, device.revoked.map(|r| r.0), json(&device)?])
-        })
-        .await
+        self.write(tenant, move |tx| apply::put_device(tx, &device)).await
     }
 
     async fn device(&self, tenant: TenantId, id: DeviceId) -> Result<Option<Device>> {
@@ -1346,22 +1370,8 @@ impl Storage for SqliteStorage {
         expect: Option<u64>,
         now: Millis,
     ) -> Result<bool> {
-        let table = table.to_owned();
-        self.write_any(move |conn| {
-            let sql = "SELECT ver FROM record WHERE tenant = ?1 AND tbl = ?2 AND key = ?3 \
-                       AND (expires IS NULL OR expires > ?4)";
-            let there = one(conn, sql, params![tenant.as_bytes(), table, record.key, now.0], |r| Ok(r.get(0)?))?;
-            let there: u64 = there.unwrap_or(0);
-            if expect.is_some_and(|e| e != there) {
-                return Ok(false);
-            }
-            let sql = "INSERT INTO record (tenant, tbl, key, body, expires, ver) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-                       ON CONFLICT DO UPDATE SET body = ?4, expires = ?5, ver = ?6";
-            let (id, expires) = (tenant.as_bytes(), record.expires.map(|e| e.0));
-            run(conn, sql, params![id, table, record.key, json(&record.body)?, expires, there + 1])?;
-            Ok(true)
-        })
-        .await
+        let put = RecordWrite { tenant, table: table.to_owned(), record, expect };
+        self.write_any(move |conn| put_record(conn, &put, now)).await
     }
 
     async fn record(&self, tenant: TenantId, table: &str, key: &str, now: Millis) -> Result<Option<Record>> {
