@@ -204,7 +204,11 @@ impl Engine {
             for change in &again.changes {
                 chunks::put_own(tx, edit.doc, change, &doc.heads(), Lane::Work, now)?;
             }
-            outbox::settle_refused(tx, refused)?;
+            // Where nothing was left to write, it is in the document as it was.
+            match again.map.get(&edit.hash) {
+                Some(instead) => outbox::written_instead(tx, refused, *instead)?,
+                None => outbox::settle_refused(tx, refused)?,
+            }
             let mut written = Written::new(tx)?;
             written.put(edit.doc, &doc)?;
             written.finish(tx, now)
@@ -222,7 +226,7 @@ impl Engine {
         self.settle(command, Some(refused))
     }
 
-    /// Lets a refused edit rest; it stays in the file.
+    /// Lets a refused edit rest, or takes note of what the office decided about it; it stays in the file.
     ///
     /// # Errors
     /// `NotFound` where no such refusal is open; the store's.

@@ -1,8 +1,8 @@
 //! The door out: lists, details, the badge.
 
 use super::{
-    ClashedDoc, Detail, Engine, Explanation, HistoryEntry, Job, Line, Missing, Page, ReadyToLeave, RefusedEdit,
-    RefusedLeaf, Status, ToSign, Today,
+    ClashedDoc, Detail, Engine, Explanation, HistoryEntry, Job, Line, Missing, Page, ReadyToLeave, RefusedDecision,
+    RefusedEdit, RefusedLeaf, Status, ToSign, Today,
 };
 use crate::document::{Change, Clash, Doc};
 use crate::domain::entitlement::of_work_order;
@@ -228,6 +228,14 @@ impl Engine {
                 ("at".to_owned(), edit.at.0.to_string()),
             ]);
             out.push(Explanation { key: "merge.refused".into(), args });
+            if let Some(said) = &edit.decision {
+                let args = BTreeMap::from([
+                    ("who".to_owned(), said.who.clone()),
+                    ("at".to_owned(), said.at.0.to_string()),
+                    ("reason".to_owned(), said.reason.clone()),
+                ]);
+                out.push(Explanation { key: format!("aside.{}", said.verdict), args });
+            }
         }
         out
     }
@@ -315,6 +323,12 @@ impl Engine {
                     at,
                     refused: edit.at,
                     leaves,
+                    decision: edit.decision.as_ref().map(|d| RefusedDecision {
+                        verdict: d.verdict.clone(),
+                        who: self.name(d.by),
+                        reason: d.reason.clone(),
+                        at: d.at,
+                    }),
                 })
             })
             .collect()

@@ -172,6 +172,22 @@ pub struct RefusedEdit {
     pub refused: Millis,
     /// The leaves it set: as written here, and as they stand without it (JSON).
     pub leaves: Vec<RefusedLeaf>,
+    /// What the office decided, once it is known here: to be noted by `dismiss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<RefusedDecision>,
+}
+
+/// What the office decided about a refused edit.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefusedDecision {
+    /// `accepted`, `amended` or `dismissed`; also the message key `aside.<verdict>`.
+    pub verdict: String,
+    /// Who decided; their name, where known here.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+    /// When, by the server's clock.
+    pub at: Millis,
 }
 
 /// One leaf of a refused edit.

@@ -5,6 +5,7 @@ use crate::domain::{ChangeHash, Command, DocId, DocRef, Kind, Millis, Sha256, St
 use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 use super::rows::{Row, delivery_at, not_held};
@@ -74,6 +75,23 @@ pub struct Refused {
     pub at: Millis,
     /// Whether its author dealt with it (amended, re-sent or dropped).
     pub settled: bool,
+    /// The change written in its place, if one was.
+    pub instead: Option<ChangeHash>,
+    /// What the office decided, once it is known here.
+    pub decision: Option<Decision>,
+}
+
+/// What the office decided about a refused change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Decision {
+    /// `accepted`, `amended` or `dismissed`; `rewritten` where its author wrote it again.
+    pub verdict: String,
+    /// By whom.
+    pub by: StaffId,
+    /// When, by the server's clock.
+    pub at: Millis,
+    /// Why.
+    pub reason: String,
 }
 
 /// Rows of the documents of today's jobs: what is due or still open of this
@@ -270,26 +288,82 @@ pub fn requeue(tx: &Transaction<'_>, doc: DocRef, changes: &[Change], lane: Lane
 /// # Errors
 /// The database's.
 pub fn refused(conn: &Connection, open: bool) -> Result<Vec<Refused>> {
-    let sql = "SELECT id, doc, kind, hash, body, code, field, detail, at, settled FROM refused WHERE settled <= ?1 ORDER BY id DESC";
+    let sql =
+        "SELECT id, doc, kind, hash, body, code, field, detail, at, settled, instead, verdict, reason, decided_by,
+        decided_at FROM refused WHERE settled <= ?1 ORDER BY id DESC";
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map([!open], |r| {
-        let why = Refusal { code: r.get(5)?, field: r.get(6)?, detail: r.get(7)? };
-        Ok((
-            r.get(0)?,
-            DocId(uuid_at(r, 1)?),
-            r.get::<_, u8>(2)?,
-            ChangeHash(hash_at(r, 3)?),
-            r.get(4)?,
-            why,
-            r.get(8)?,
-            r.get(9)?,
-        ))
+        let instead = match r.get_ref(10)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(ChangeHash(hash_at(r, 10)?)),
+        };
+        let verdict: String = r.get(11)?;
+        let decision = match verdict.is_empty() {
+            true => None,
+            false => {
+                Some(Decision { verdict, reason: r.get(12)?, by: StaffId(uuid_at(r, 13)?), at: Millis(r.get(14)?) })
+            }
+        };
+        let refused = Refused {
+            id: r.get(0)?,
+            doc: DocRef { kind: Kind::Settings, id: DocId(uuid_at(r, 1)?) },
+            hash: ChangeHash(hash_at(r, 3)?),
+            bytes: r.get(4)?,
+            why: Refusal { code: r.get(5)?, field: r.get(6)?, detail: r.get(7)? },
+            at: Millis(r.get(8)?),
+            settled: r.get(9)?,
+            instead,
+            decision,
+        };
+        Ok((r.get::<_, u8>(2)?, refused))
     })?;
     rows.map(|row| {
-        let (id, doc, number, hash, bytes, why, at, settled) = row?;
-        Ok(Refused { id, doc: DocRef { kind: kind(number)?, id: doc }, hash, bytes, why, at: Millis(at), settled })
+        let (number, mut refused) = row?;
+        refused.doc.kind = kind(number)?;
+        Ok(refused)
     })
     .collect()
+}
+
+/// Refused changes of which the office's decision is not known here, with what was written in
+/// their place; newest first, at most `limit`. Not those that their author let rest.
+///
+/// # Errors
+/// The database's.
+pub fn undecided(conn: &Connection, limit: usize) -> Result<Vec<(DocId, ChangeHash, Option<ChangeHash>)>> {
+    let sql = "SELECT doc, hash, instead FROM refused INDEXED BY undecided
+        WHERE verdict = '' AND (settled = 0 OR instead IS NOT NULL) ORDER BY id DESC LIMIT ?1";
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| {
+        let instead = match r.get_ref(2)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(ChangeHash(hash_at(r, 2)?)),
+        };
+        Ok((DocId(uuid_at(r, 0)?), ChangeHash(hash_at(r, 1)?), instead))
+    })?;
+    rows.map(|r| Ok(r?)).collect()
+}
+
+/// Notes the office's decision about a refused change; whether it was news. The change stays
+/// listed until its author has taken note ([`settle_refused`]).
+///
+/// # Errors
+/// The database's.
+pub fn decided(tx: &Transaction<'_>, doc: DocId, hash: ChangeHash, decision: &Decision) -> Result<bool> {
+    let sql = "UPDATE refused SET verdict = ?3, reason = ?4, decided_by = ?5, decided_at = ?6
+        WHERE doc = ?1 AND hash = ?2 AND verdict = ''";
+    let Decision { verdict, by, at, reason } = decision;
+    let values = params![doc.as_bytes(), hash.0, verdict, reason, by.as_bytes(), at.0];
+    Ok(!verdict.is_empty() && tx.prepare_cached(sql)?.execute(values)? > 0)
+}
+
+/// Marks a refused change as dealt with by another written in its place.
+///
+/// # Errors
+/// `NotFound`; the database's.
+pub fn written_instead(tx: &Transaction<'_>, id: i64, instead: ChangeHash) -> Result<()> {
+    tx.prepare_cached("UPDATE refused SET instead = ?2 WHERE id = ?1")?.execute(params![id, instead.0])?;
+    settle_refused(tx, id)
 }
 
 /// Marks a refused change as dealt with.

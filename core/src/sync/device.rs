@@ -375,7 +375,7 @@ fn rewrite(
     actor: Actor,
     now: Millis,
     written: &mut Written,
-) -> Result<HashSet<ChangeHash>> {
+) -> Result<HashMap<ChangeHash, ChangeHash>> {
     chunks::rebuild(tx, doc, &base.save(), &base.heads(), keep)?;
     let again = reissue(old, &mut base, edits, refused, actor)?;
     for change in &again.changes {
@@ -387,7 +387,7 @@ fn rewrite(
     } else {
         written.put(doc, &base)?;
     }
-    Ok(again.map.into_keys().collect())
+    Ok(again.map)
 }
 
 /// Writes this device's waiting edits of a document again as `actor`'s: its
@@ -451,8 +451,8 @@ pub(crate) fn set_aside(
     };
     let again = rewrite(tx, doc, &old, base, &keep, edits, &refused, actor, now, written)?;
     for kept in outbox::refused(tx, true)? {
-        if kept.doc == doc && again.contains(&kept.hash) {
-            outbox::settle_refused(tx, kept.id)?;
+        if let Some(instead) = again.get(&kept.hash).filter(|_| kept.doc == doc) {
+            outbox::written_instead(tx, kept.id, *instead)?;
         }
     }
     Ok(moved.len())

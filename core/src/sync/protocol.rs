@@ -15,6 +15,8 @@ pub const MAX_REQUEST: usize = 8 << 20;
 pub const MAX_ANSWER: usize = 4 << 20;
 /// Most changes in a request.
 pub const MAX_CHANGES: usize = 10_000;
+/// Most refused changes asked about in a request.
+pub const MAX_UNDECIDED: usize = 200;
 /// Most blobs asked about in a request.
 pub const MAX_BLOBS: usize = 20_000;
 
@@ -64,6 +66,22 @@ pub struct SyncRequest {
     pub blobs: Vec<Sha256>,
     /// Most bytes the device wants in the answer; 0 for the server's own limit.
     pub budget: u64,
+    /// Refused changes of which the device knows no decision; those there are come in
+    /// [`SyncAnswer::decided`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Undecided>,
+}
+
+/// A refused change of which the device knows no decision.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Undecided {
+    /// The document.
+    pub doc: DocId,
+    /// The change.
+    pub hash: ChangeHash,
+    /// The change its author wrote in its place: once the server has it, nobody need decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<ChangeHash>,
 }
 
 /// Changes to one document.
@@ -168,6 +186,27 @@ pub struct SyncAnswer {
     /// Ranges that differ (step 1), or documents the server wants from `Have` (step 2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<ReconcileAnswer>,
+    /// Of the refused changes asked about, those decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decided>,
+}
+
+/// What was decided about a refused change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Decided {
+    /// The document.
+    pub doc: DocId,
+    /// The change.
+    pub hash: ChangeHash,
+    /// `accepted`, `amended` or `dismissed` by the office; `rewritten` where its author wrote it again.
+    pub verdict: String,
+    /// By whom.
+    pub by: StaffId,
+    /// When.
+    pub at: Millis,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// What became of a change.

@@ -7,8 +7,8 @@
 
 use super::device::{Device, Written, reissue_waiting, set_aside};
 use super::protocol::{
-    Account, Cursor, Delivery, Digest, Fate, Held, MAX_BLOBS, MAX_REQUEST, Order, Push, Reconcile, ReconcileAnswer,
-    Sealed, SyncAnswer, SyncRequest, VERSION, Verdict,
+    Account, Cursor, Decided, Delivery, Digest, Fate, Held, MAX_BLOBS, MAX_REQUEST, MAX_UNDECIDED, Order, Push,
+    Reconcile, ReconcileAnswer, Sealed, SyncAnswer, SyncRequest, Undecided, VERSION, Verdict,
 };
 use crate::document::screen::MAX_DEPS;
 use crate::document::{Actor, Change, Doc};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
 use crate::store::chunks::Seal;
 use crate::store::meta::SyncState;
-use crate::store::outbox::{Lane, Refusal};
+use crate::store::outbox::{Decision, Lane, Refusal};
 use crate::store::{blobs, chunks, meta, outbox};
 use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
@@ -251,6 +251,8 @@ pub struct Session {
     push_changes: usize,
     /// Documents the server refuses to hear of: not sent again in this sync.
     held_back: HashSet<DocId>,
+    /// Whether the next message asks what became of refused changes.
+    ask_refused: bool,
     /// Blobs that failed in this sync.
     blobs_failed: HashSet<Sha256>,
 }
@@ -270,6 +272,8 @@ struct Taken {
     /// A document came or went, or a change was decided: what a sync is for.
     nearer: bool,
     wipe: bool,
+    /// Documents of which a decision is news.
+    told: BTreeSet<DocRef>,
 }
 
 impl Session {
@@ -290,6 +294,7 @@ impl Session {
             more: false,
             push_changes,
             held_back: HashSet::new(),
+            ask_refused: true,
             blobs_failed: HashSet::new(),
         }
     }
@@ -409,6 +414,7 @@ impl Session {
         self.more = false;
         self.held_back.clear();
         self.blobs_failed.clear();
+        self.ask_refused = true;
         self.push_changes = self.options.push_changes.max(1);
     }
 
@@ -581,6 +587,10 @@ impl Session {
             ranges,
             blobs,
             budget: self.options.budget,
+            refused: match std::mem::take(&mut self.ask_refused) {
+                true => undecided(conn)?,
+                false => Vec::new(),
+            },
         };
         let body =
             minicbor_serde::to_vec(&request).map_err(|e| Error::Invalid { field: "request", detail: e.to_string() })?;
@@ -625,6 +635,8 @@ impl Session {
         device.notify(&taken.docs);
 
         self.failures = 0;
+        // What was written in their place goes with the next message, and the word about it too.
+        self.ask_refused = taken.refused > 0;
         self.more = more;
         self.report.accepted += taken.accepted;
         self.report.refused += taken.refused;
@@ -786,6 +798,12 @@ fn fatal(e: &Error) -> bool {
     )
 }
 
+/// What is to be asked about refused changes.
+fn undecided(conn: &Connection) -> Result<Vec<Undecided>> {
+    let open = outbox::undecided(conn, MAX_UNDECIDED)?;
+    Ok(open.into_iter().map(|(doc, hash, instead)| Undecided { doc, hash, instead }).collect())
+}
+
 fn repushed(conn: &Connection) -> Result<BTreeSet<DocId>> {
     Ok(meta::app_value(conn, REPUSH)?.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
 }
@@ -842,6 +860,16 @@ fn take(
             }
         }
     }
+    for said in answer.decided {
+        let Decided { doc, hash, verdict, by, at, reason } = said;
+        let cut = |words: String| words.chars().take(MAX_WORDS).collect();
+        let decision = Decision { verdict: cut(verdict), by, at, reason: cut(reason) };
+        let news = outbox::decided(tx, doc, hash, &decision)?;
+        taken.nearer |= news;
+        if news && let Some(held) = chunks::held(tx, doc)? {
+            taken.told.insert(held.doc);
+        }
+    }
     for seen in answer.seen.into_iter().filter(|s| s.heads.len() <= MAX_DEPS) {
         chunks::put_seen(tx, seen.doc, &seen.heads, seen.at, seen.by)?;
     }
@@ -886,6 +914,8 @@ fn take(
     }
     meta::set_sync_state(tx, &state)?;
     taken.docs = written.finish(tx, now)?;
+    let told = std::mem::take(&mut taken.told);
+    taken.docs.extend(told.into_iter().filter(|doc| !taken.docs.contains(doc)).collect::<Vec<_>>());
     Ok(())
 }
 

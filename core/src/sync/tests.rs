@@ -378,6 +378,73 @@ fn what_the_server_refuses_only_for_what_it_rests_on_is_written_again() {
 }
 
 #[test]
+fn the_offices_decision_is_asked_for_and_stays_until_it_is_noted() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 1);
+    edit(&mut device, id, note("先"));
+    let guilty = edit(&mut device, id, outcome(Outcome::Completed));
+    let innocent = edit(&mut device, id, note("后"));
+    let mut session = Session::new(SessionOptions::default());
+    let request = start(&mut session, &mut device);
+    assert!(request.refused.is_empty());
+    let mut verdicts = all(&request, &Fate::Accepted);
+    verdicts[1].fate = aside("frozen");
+    verdicts[2].fate = aside("depends_on_refused");
+    // What is written again goes with the word about it.
+    let next = sent(&take(&mut session, &mut device, &SyncAnswer { verdicts, ..answer(1) }));
+    let instead = pushed(&next)[0].1;
+    let asked = |request: &SyncRequest| {
+        let mut all: Vec<_> = request.refused.iter().map(|u| (u.doc, u.hash, u.instead)).collect();
+        all.sort_by_key(|(_, hash, _)| *hash != guilty);
+        all
+    };
+    assert_eq!(asked(&next), [(id.id, guilty, None), (id.id, innocent, Some(instead))]);
+    let word = |hash, verdict: &str| Decided {
+        doc: id.id,
+        hash,
+        verdict: verdict.into(),
+        by: staff(9),
+        at: T0,
+        reason: "重复".into(),
+    };
+    let message = SyncAnswer {
+        verdicts: all(&next, &Fate::Accepted),
+        decided: vec![word(innocent, "rewritten"), word(instead, "accepted")],
+        ..answer(2)
+    };
+    report(&take(&mut session, &mut device, &message));
+
+    // Asked once a sync, until the office has decided; what nobody refused is not decided.
+    assert_eq!(asked(&start(&mut session, &mut device)), [(id.id, guilty, None)]);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    device.watch(Box::new(move |docs| heard.lock().unwrap().extend_from_slice(docs)));
+    report(&take(&mut session, &mut device, &SyncAnswer { decided: vec![word(guilty, "dismissed")], ..answer(3) }));
+    assert_eq!(*told.lock().unwrap(), [id], "whoever watches hears of it");
+    assert!(start(&mut session, &mut device).refused.is_empty());
+    // A second word changes nothing.
+    report(&take(&mut session, &mut device, &SyncAnswer { decided: vec![word(guilty, "accepted")], ..answer(4) }));
+    let open = outbox::refused(device.read(), true).unwrap();
+    assert_eq!(open.iter().map(|r| r.hash).collect::<Vec<_>>(), [guilty]);
+    assert_eq!(open[0].decision.as_ref().map(|d| (d.verdict.as_str(), d.by)), Some(("dismissed", staff(9))));
+    device.store.commit(|tx| outbox::settle_refused(tx, open[0].id)).unwrap();
+    assert!(outbox::refused(device.read(), true).unwrap().is_empty());
+}
+
+#[test]
+fn what_its_author_lets_rest_is_not_asked_about() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 1);
+    edit(&mut device, id, note("x"));
+    let mut session = Session::new(SessionOptions::default());
+    let request = start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &aside("frozen")), ..answer(1) }));
+    let open = outbox::refused(device.read(), true).unwrap();
+    device.store.commit(|tx| outbox::settle_refused(tx, open[0].id)).unwrap();
+    assert!(start(&mut session, &mut device).refused.is_empty());
+}
+
+#[test]
 fn a_refused_document_that_was_new_leaves_only_its_refusal() {
     let (mut device, _) = device(1);
     let id = doc_ref(Kind::Visit, 1);
@@ -849,6 +916,7 @@ mod wire {
             ranges: vec![7, 9],
             blobs: Vec::new(),
             budget: 1 << 20,
+            refused: Vec::new(),
         }
     }
 
@@ -880,6 +948,7 @@ mod wire {
             orders: vec![Order::NewActor, Order::Reconcile, Order::Wipe],
             lost: Vec::new(),
             reconcile: Some(ReconcileAnswer::Differ(vec![1, 2])),
+            decided: Vec::new(),
         }
     }
 
@@ -900,6 +969,9 @@ mod wire {
         pin("request_quiet", &SyncRequest { v: VERSION, clock: T0, ..SyncRequest::default() });
         let ranges = Reconcile::Ranges(vec![Digest([1; 32]), Digest([0; 32])]);
         pin("request_ranges", &SyncRequest { v: VERSION, reconcile: Some(ranges), ..SyncRequest::default() });
+        let hash = ChangeHash([4; 32]);
+        let refused = [None, Some(ChangeHash([5; 32]))].map(|instead| Undecided { doc: id(1), hash, instead }).to_vec();
+        pin("request_refused", &SyncRequest { v: VERSION, refused, ..SyncRequest::default() });
         pin("request_blobs", &SyncRequest { v: VERSION, blobs: vec![Sha256([3; 32])], ..SyncRequest::default() });
     }
 
@@ -910,6 +982,15 @@ mod wire {
         let want = vec![Held { doc: id(1), kind: Kind::Visit, heads: vec![ChangeHash([1; 32])] }];
         pin("answer_want", &SyncAnswer { reconcile: Some(ReconcileAnswer::Want(want)), ..answer(7) });
         pin("answer_lost", &SyncAnswer { lost: vec![Sha256([3; 32])], ..answer(7) });
+        let decided = ["", "重复"].map(|reason| Decided {
+            doc: id(1),
+            hash: ChangeHash([4; 32]),
+            verdict: "dismissed".into(),
+            by: staff(1),
+            at: T0,
+            reason: reason.into(),
+        });
+        pin("answer_decided", &SyncAnswer { decided: decided.to_vec(), ..answer(7) });
         pin("answer_same", &SyncAnswer { reconcile: Some(ReconcileAnswer::Same), ..answer(7) });
     }
 

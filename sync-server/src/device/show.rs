@@ -397,6 +397,10 @@ impl Phone {
         for e in edits {
             let why = refusal(self.lang, &e.code, &e.field, &e.detail);
             say!("{}  {}  {}  {why}", e.id, self.called(e.doc), self.clock(e.at))?;
+            if let Some(said) = &e.decision {
+                let args = [("who", said.who.as_str()), ("reason", &said.reason)];
+                say!("   {}", tf(self.lang, &format!("aside.{}", said.verdict), &args))?;
+            }
             for leaf in &e.leaves {
                 let name = messages::path(self.lang, e.doc.kind, &leaf.path);
                 let (mine, stands) = (words.value(&leaf.path, &leaf.mine), words.value(&leaf.path, &leaf.stands));

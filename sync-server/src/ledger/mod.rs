@@ -10,13 +10,15 @@ mod tests;
 
 use crate::error::{Error, Result};
 use crate::gate::Gate;
-use crate::storage::{Batch, Committed, DeviceSync, ReadMark, Storage, Tenant};
+use crate::storage::{AsideDecision, Audit, Batch, Committed, DeviceSync, ReadMark, SetAside, Storage, Tenant};
 use onsite_core::domain::{ChangeHash, DeviceId, DocId, Entity, Role, StaffId, TenantId};
 use onsite_core::env::Env;
 use onsite_core::planted::{self, Bug};
-use onsite_core::sync::protocol::{MAX_CHANGES, Order, SyncAnswer, SyncRequest, VERSION};
+use onsite_core::sync::protocol::{
+    Decided, MAX_CHANGES, MAX_UNDECIDED, Order, SyncAnswer, SyncRequest, Undecided, VERSION,
+};
 use sha2::Digest as _;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use hub::{Hub, Poke};
@@ -200,6 +202,7 @@ impl Ledger {
             };
             (_, answer.verdicts) = self.commit(tenant.id, prepare).await?;
         }
+        answer.decided = self.decided(&tenant, session, &request.refused).await?;
         let tenant = match planted::on(Bug::WrongTenant) {
             true => self.storage.tenants().await?.pop().unwrap_or(tenant),
             false => tenant,
@@ -216,6 +219,62 @@ impl Ledger {
         let digest = request.digest.filter(|_| request.push.is_empty());
         self.pull(&tenant, session, request.cursor.as_ref(), sync.own_upto, digest, &mut budget, &mut answer).await?;
         Ok(answer)
+    }
+
+    /// What became of refused changes of a person. Those which that person wrote again, as
+    /// changes that are here, are decided by that: both would double what they say.
+    async fn decided(&self, tenant: &Tenant, session: &Session, asked: &[Undecided]) -> Result<Vec<Decided>> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = asked.get(..MAX_UNDECIDED).unwrap_or(asked);
+        let docs: Vec<DocId> = asked.iter().map(|a| a.doc).collect::<BTreeSet<_>>().into_iter().collect();
+        let rows: HashMap<(DocId, ChangeHash), SetAside> =
+            self.storage.aside_of(tenant.id, &docs).await?.into_iter().map(|a| ((a.doc, a.hash), a)).collect();
+        let (mut said, mut fresh) = (Vec::new(), Batch { device: Some(session.device), ..Batch::default() });
+        fresh.now = self.env.now();
+        let mut seen = BTreeSet::new();
+        for ask in asked {
+            let key = (ask.doc, ask.hash);
+            let Some(row) = rows.get(&key).filter(|r| r.staff == session.staff && seen.insert(key)) else { continue };
+            let (decision, instead) = match (&row.decided, ask.instead) {
+                (Some(decision), _) => (decision.clone(), None),
+                (None, Some(instead)) if instead != ask.hash => {
+                    let here = rows.contains_key(&(ask.doc, instead))
+                        || self.storage.knows(tenant.id, ask.doc, &[instead]).await?;
+                    if !here {
+                        continue;
+                    }
+                    let by = session.staff;
+                    let decision =
+                        AsideDecision { verdict: "rewritten".into(), by, at: fresh.now, reason: String::new() };
+                    (decision, Some(instead))
+                }
+                (None, _) => continue,
+            };
+            if let Some(instead) = instead {
+                fresh.audit.push(Audit {
+                    at: fresh.now,
+                    by: session.staff,
+                    action: "set_aside.rewritten".into(),
+                    subject: format!("{}/{}", ask.doc, ask.hash),
+                    detail: serde_json::json!({ "instead": instead, "code": row.code }),
+                });
+                fresh.decisions.push((ask.doc, ask.hash, decision.clone()));
+            }
+            let AsideDecision { verdict, by, at, reason } = decision;
+            said.push(Decided { doc: ask.doc, hash: ask.hash, verdict, by, at, reason });
+        }
+        if !fresh.decisions.is_empty() {
+            let news: BTreeSet<_> = fresh.decisions.iter().map(|(doc, hash, _)| (*doc, *hash)).collect();
+            match self.storage.commit(tenant.id, fresh).await {
+                Ok(_) => {}
+                // Somebody at the office was faster: it is asked again.
+                Err(Error::Conflict { .. }) => said.retain(|d| !news.contains(&(d.doc, d.hash))),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(said)
     }
 
     /// The device's account after this message; orders a new actor where the file looks like a copy.

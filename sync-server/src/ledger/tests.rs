@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::office::AsideCommand;
 use crate::storage::{Batch, Device, MemoryStorage, SetAside, SqliteStorage};
 use onsite_core::document::{Actor, Change, Doc};
 use onsite_core::domain::*;
@@ -1220,4 +1221,412 @@ async fn a_phone_over_its_quota_keeps_what_is_refused_and_sends_the_rest() {
     let status = engine.status().unwrap();
     assert_eq!((status.unsent_changes, status.refused), (0, 2));
     s.town.log_is_whole().await;
+}
+
+/// A note in somebody's name, at noon.
+fn said(by: StaffId, text: &str) -> Atomic<Note> {
+    Atomic(Note { mark: Mark { at: Stamp::exact(NOON), by }, text: text.into() })
+}
+
+impl Story {
+    fn manager(&self) -> Author {
+        Author { staff: self.office.session.staff, roles: OFFICE.iter().copied().collect(), device_code: None }
+    }
+
+    async fn decide(&self, hash: ChangeHash, what: &AsideCommand) -> Result<()> {
+        self.town.ledger.decide_aside(self.town.tenant, &self.manager(), self.visit.into(), hash, what).await
+    }
+
+    async fn actions(&self) -> Vec<String> {
+        let rows = self.town.memory.audit_log(self.town.tenant, 0, 1000).await.unwrap();
+        assert!(crate::storage::audit_holds(&rows));
+        rows.iter().map(|r| serde_json::from_str::<crate::storage::Audit>(&r.entry).unwrap().action).collect()
+    }
+
+    /// The first technician opens the visit, notes something in the office's name and goes on; all in one push.
+    async fn guilty(&mut self) -> (ChangeHash, ChangeHash) {
+        self.first.settle(&self.town).await;
+        self.first.open(self.order);
+        let (other, item) = (self.office.session.staff, self.town.id());
+        let bad = self.first.write::<Visit>(self.visit, |v| {
+            v.notes.insert(item, said(other, "他人"));
+        });
+        let on_top = self.first.write::<Visit>(self.visit, |v| v.remarks = Text("随后".into()));
+        let answer = self.first.once(&self.town).await;
+        assert!(matches!(Phone::fate(&answer, bad), Fate::SetAside { code, .. } if code == "forged_author"));
+        assert!(matches!(Phone::fate(&answer, on_top), Fate::SetAside { code, .. } if code == "depends_on_refused"));
+        (bad, on_top)
+    }
+}
+
+fn accept() -> AsideCommand {
+    AsideCommand::Accept { reason: "核实过".into() }
+}
+
+#[tokio::test]
+async fn what_is_written_and_taken_back_in_one_push_is_judged_as_if_it_came_in_two() {
+    for together in [true, false] {
+        let mut s = Story::new(50).await;
+        s.first.settle(&s.town).await;
+        let opened = s.first.open(s.order);
+        let (other, item, own) = (s.office.session.staff, s.town.id(), s.town.id());
+        let me = s.first.session.staff;
+        let fine = s.first.write::<Visit>(s.visit, |v| {
+            v.notes.insert(own, said(me, "自己"));
+        });
+        let forged = s.first.write::<Visit>(s.visit, |v| {
+            v.notes.insert(item, said(other, "他人"));
+        });
+        let reverted = s.first.write::<Visit>(s.visit, |v| {
+            v.notes.remove(&item);
+        });
+        let mut fates = BTreeMap::new();
+        let batches =
+            if together { vec![s.first.outbox.clone()] } else { s.first.outbox.chunks(1).map(<[_]>::to_vec).collect() };
+        for batch in batches {
+            s.first.outbox = batch;
+            for v in s.first.once(&s.town).await.verdicts {
+                fates.insert(v.hash, v.fate);
+            }
+        }
+        assert_eq!([&fates[&opened], &fates[&fine]], [&Fate::Accepted; 2]);
+        assert!(
+            matches!(&fates[&forged], Fate::SetAside { code, field, .. } if code == "forged_author" && field == "notes")
+        );
+        assert!(matches!(&fates[&reverted], Fate::SetAside { code, .. } if code == "depends_on_refused"));
+        assert_eq!(s.town.heads(s.visit).await, [fine]);
+    }
+}
+
+#[tokio::test]
+async fn a_long_push_is_judged_change_by_change() {
+    let mut s = Story::new(51).await;
+    s.first.settle(&s.town).await;
+    s.first.open(s.order);
+    let me = s.first.session.staff;
+    for n in 0..200 {
+        let item = s.town.id();
+        s.first.write::<Visit>(s.visit, |v| {
+            v.notes.insert(item, said(me, &format!("第 {n} 条")));
+        });
+    }
+    let answer = s.first.once(&s.town).await;
+    assert_eq!(answer.verdicts.len(), 201);
+    assert!(answer.verdicts.iter().all(|v| v.fate == Fate::Accepted));
+    assert_eq!(s.town.read::<Visit>(s.visit).await.notes.len(), 200);
+    s.town.log_is_whole().await;
+}
+
+#[tokio::test]
+async fn accepted_by_the_office_it_is_in_once_and_its_phone_gets_it_back() {
+    for town in [Town::new(52).await, Town::on_disk(53).await] {
+        let mut s = Story::of(town).await;
+        let (bad, on_top) = s.guilty().await;
+        // What rests on it comes after it, and not while its phone may be writing it again.
+        let code = |r: Result<()>| r.unwrap_err().code().to_owned();
+        assert_eq!(code(s.decide(on_top, &accept()).await), "accept_first");
+        s.decide(bad, &accept()).await.unwrap();
+        assert_eq!(code(s.decide(on_top, &accept()).await), "phone_rewrites");
+        assert_eq!(code(s.decide(bad, &accept()).await), "already_decided");
+        // The phone took it out; delivered, it is there again, and everybody agrees.
+        s.town.env.advance(30_000);
+        let answer = s.first.once(&s.town).await;
+        let back = answer.docs.iter().find(|d| d.doc == s.visit.into()).unwrap();
+        assert!(back.sealed.heads.contains(&bad) && back.changes.len() == 1, "{back:?}");
+        s.decide(on_top, &accept()).await.unwrap();
+        let visit: Visit = s.town.read(s.visit).await;
+        assert_eq!((visit.notes.len(), &*visit.remarks), (1, "随后"));
+        s.town.log_is_whole().await;
+        assert_eq!(s.actions().await.iter().filter(|a| *a == "set_aside.accepted").count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_change_in_another_devices_name_is_never_accepted() {
+    let mut s = Story::new(54).await;
+    s.first.settle(&s.town).await;
+    s.first.actor = s.second.actor;
+    let forged = s.first.open(s.order);
+    s.first.once(&s.town).await;
+    let refused = s.decide(forged, &accept()).await.unwrap_err();
+    assert_eq!(refused.code(), "forged_actor");
+    s.decide(forged, &AsideCommand::Dismiss { reason: "伪造".into() }).await.unwrap();
+    assert!(s.town.heads(s.visit).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_two_who_decide_at_once_one_has_decided_and_the_other_has_done_nothing() {
+    for town in [Town::new(55).await, Town::on_disk(56).await] {
+        let mut s = Story::of(town).await;
+        let (bad, _) = s.guilty().await;
+        let amend = |s: &Story, name: &str| AsideCommand::Amend {
+            reason: "代记".into(),
+            command: Box::new(Command::PutCustomer {
+                id: s.customer,
+                name: name.into(),
+                code: "C1".into(),
+                project_completed: None,
+                call_interval_days: None,
+            }),
+        };
+        let (one, two) = (amend(&s, "甲"), amend(&s, "乙"));
+        let (a, b) = tokio::join!(s.decide(bad, &one), s.decide(bad, &two));
+        assert_eq!([&a, &b].iter().filter(|r| r.is_ok()).count(), 1);
+        let winner = if a.is_ok() { "甲" } else { "乙" };
+        assert_eq!([a, b].into_iter().find_map(|r| r.err()).unwrap().code(), "already_decided");
+        assert_eq!(s.town.read::<Customer>(s.customer).await.name, winner);
+        assert_eq!(s.actions().await.iter().filter(|a| *a == "set_aside.amended").count(), 1);
+        // A command that a rule refuses decides nothing.
+        let mut s = Story::new(57).await;
+        let (bad, _) = s.guilty().await;
+        assert!(matches!(s.decide(bad, &amend(&s, "")).await, Err(Error::Refused(_))));
+        assert!(s.town.memory.aside(s.town.tenant, true, 9).await.unwrap().iter().any(|a| a.hash == bad));
+    }
+}
+
+#[tokio::test]
+async fn who_asks_hears_what_was_decided_and_what_was_written_again_is_decided_by_that() {
+    let mut s = Story::new(58).await;
+    let (bad, on_top) = s.guilty().await;
+    let visit = DocId::from(s.visit);
+    s.decide(bad, &AsideCommand::Dismiss { reason: "不实".into() }).await.unwrap();
+    let asked = |instead| {
+        vec![Undecided { doc: visit, hash: bad, instead: None }, Undecided { doc: visit, hash: on_top, instead }]
+    };
+    // Others hear nothing; what is not here yet decides nothing.
+    let request = SyncRequest { refused: asked(None), ..s.second.request() };
+    assert!(s.town.ledger.sync(&s.second.session, request).await.unwrap().decided.is_empty());
+    let request = SyncRequest { refused: asked(Some(ChangeHash([7; 32]))), ..s.first.request() };
+    let answer = s.town.ledger.sync(&s.first.session, request).await.unwrap();
+    let heard: Vec<_> = answer.decided.iter().map(|d| (d.hash, d.verdict.as_str(), d.reason.as_str())).collect();
+    assert_eq!(heard, [(bad, "dismissed", "不实")]);
+    // Written again by another incarnation, sent along with the word about it.
+    let log = s.town.memory.history(s.town.tenant, visit).await.unwrap();
+    s.first.docs.insert(visit, Doc::load(Kind::Visit, None, log.iter().map(|r| &r.body)).unwrap());
+    s.first.actor.incarnation = [2; 8];
+    let again = s.first.write::<Visit>(s.visit, |v| v.remarks = Text("随后".into()));
+    for _ in 0..2 {
+        let request = SyncRequest { refused: asked(Some(again)), ..s.first.request() };
+        let answer = s.town.ledger.sync(&s.first.session, request).await.unwrap();
+        assert_eq!(answer.decided.iter().map(|d| d.verdict.as_str()).collect::<Vec<_>>(), ["dismissed", "rewritten"]);
+    }
+    assert!(s.town.ledger.aside(s.town.tenant, 9).await.unwrap().is_empty(), "nothing is left to decide");
+    assert_eq!(s.decide(on_top, &accept()).await.unwrap_err().code(), "already_decided");
+    assert_eq!(s.actions().await.iter().filter(|a| *a == "set_aside.rewritten").count(), 1);
+    assert_eq!(&*s.town.read::<Visit>(s.visit).await.remarks, "随后");
+}
+
+#[tokio::test]
+async fn what_rests_on_a_refused_change_is_set_aside_also_from_another_phone_and_later() {
+    let mut s = Story::new(59).await;
+    let (item, b) = (s.town.id(), s.second.session.staff);
+    s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
+    s.office.sync(&s.town).await;
+    s.second.settle(&s.town).await;
+    let (bad, _) = s.guilty().await;
+    // A phone that somehow holds it: the second writes on top of it.
+    let mut doc = Doc::new(Kind::Visit);
+    let held = s.first.docs[&DocId::from(s.visit)].changes();
+    let at = held.iter().position(|c| c.header.hash == bad).unwrap();
+    doc.apply(held[..=at].iter().map(|c| &c.bytes)).unwrap();
+    s.second.docs.insert(s.visit.into(), doc);
+    let later = s.second.write::<Visit>(s.visit, |v| v.diagnosis = Text("泵".into()));
+    let answer = s.second.once(&s.town).await;
+    assert!(matches!(Phone::fate(&answer, later), Fate::SetAside { code, .. } if code == "depends_on_refused"));
+    let rows = s.town.memory.aside(s.town.tenant, true, 9).await.unwrap();
+    let row = rows.iter().find(|r| r.hash == later).unwrap();
+    assert_eq!((row.because_of, row.staff, row.device), (Some(bad), b, s.second.session.device));
+    // In order they can be accepted, once the second phone has been heard of again.
+    s.decide(bad, &accept()).await.unwrap();
+    s.town.env.advance(30_000);
+    s.second.once(&s.town).await;
+    s.decide(later, &accept()).await.unwrap();
+    assert_eq!(&*s.town.read::<Visit>(s.visit).await.diagnosis, "泵");
+}
+
+#[tokio::test]
+async fn what_a_revoked_phone_had_sent_can_still_be_decided() {
+    let mut s = Story::new(60).await;
+    let (bad, on_top) = s.guilty().await;
+    let boss = s.office.session.staff;
+    crate::auth::revoke(&s.town.ledger, s.town.tenant, boss, s.first.session.device).await.unwrap();
+    // Nobody will write it again: both go in as they are.
+    s.decide(bad, &accept()).await.unwrap();
+    s.decide(on_top, &accept()).await.unwrap();
+    let visit: Visit = s.town.read(s.visit).await;
+    assert_eq!((visit.notes.len(), &*visit.remarks), (1, "随后"));
+    let actions = s.actions().await;
+    let last: Vec<_> = actions.iter().rev().take(3).rev().map(String::as_str).collect();
+    assert_eq!(last, ["device.revoke", "set_aside.accepted", "set_aside.accepted"]);
+}
+
+#[tokio::test]
+async fn who_may_do_what_and_by_which_settings_is_told_in_the_audit_chain() {
+    for town in [Town::new(61).await, Town::on_disk(62).await] {
+        let mut s = Story::of(town).await;
+        let who = s.second.session.staff;
+        // From a phone and from the office, without names or numbers of people.
+        s.office.write::<Staff>(who, |x| {
+            x.roles = [Role::Technician, Role::Admin].into_iter().collect();
+            x.phone = "13900009999".into();
+        });
+        s.office.sync(&s.town).await;
+        let patch = SettingsPatch { company: Some("新名".into()), ..SettingsPatch::default() };
+        let admin = s.manager();
+        s.town.ledger.execute(s.town.tenant, &admin, &Command::ChangeSettings(patch), None).await.unwrap();
+        let leaves = Command::StaffLeaves { id: who, reason: "离职".into() };
+        s.town.ledger.execute(s.town.tenant, &admin, &leaves, None).await.unwrap();
+        let rows = s.town.memory.audit_log(s.town.tenant, 0, 1000).await.unwrap();
+        assert!(crate::storage::audit_holds(&rows));
+        let all: Vec<crate::storage::Audit> = rows.iter().map(|r| serde_json::from_str(&r.entry).unwrap()).collect();
+        let actions: Vec<_> = all.iter().map(|a| a.action.as_str()).collect();
+        let told = ["staff.add", "staff.add", "staff.add", "staff.change", "settings.add", "staff.change"];
+        assert_eq!(actions, told);
+        assert!(all.iter().all(|a| a.by == admin.staff));
+        assert!(all[3].detail["roles"][1].to_string().contains("admin"), "{}", all[3].detail);
+        assert_eq!(all[5].detail["left"], true);
+        let text: String = rows.iter().map(|r| r.entry.as_str()).collect();
+        assert!(!text.contains("13900009999") && !text.contains("张三") && text.contains("phone"), "{text}");
+    }
+}
+
+/// What a phone pushes, and whether it is refused in the end.
+type Pushed = (DocRef, Vec<u8>, ChangeHash, bool);
+
+/// Two phones write into one visit and their own requests: innocent, guilty, malformed, and each on top of another.
+fn scribble(s: &mut Story, deeds: &[(u8, bool)]) -> Vec<Vec<Pushed>> {
+    let (visit, boss) = (DocRef::new(Kind::Visit, s.visit), s.office.session.staff);
+    let (at, order) = (s.visit, s.order);
+    let mut tainted = BTreeSet::new();
+    let mut lines = vec![Vec::new(), Vec::new()];
+    let first: Vec<(u8, bool)> = vec![(9, false), (9, true)];
+    for (n, (deed, second)) in first.iter().chain(deeds).enumerate() {
+        let item: ItemId = s.town.id();
+        let request: RequestId = s.town.id();
+        let phone = if *second { &mut s.second } else { &mut s.first };
+        let me = phone.session.staff;
+        let guilty = matches!(deed, 2 | 3);
+        match deed {
+            9 => drop(phone.open(order)),
+            0 => drop(phone.write::<Visit>(at, |v| v.remarks = Text(format!("{}{n}", v.remarks.0)))),
+            1 => drop(phone.write::<Visit>(at, |v| drop(v.notes.insert(item, said(me, "自己"))))),
+            2 => drop(phone.write::<Visit>(at, |v| drop(v.notes.insert(item, said(boss, "他人"))))),
+            3 => {
+                let Entity::Visit(now) = phone.docs[&visit.id].entity().unwrap() else { unreachable!() };
+                let Some(last) = now.notes.keys().next_back().copied() else { continue };
+                phone.write::<Visit>(at, |v| drop(v.notes.remove(&last)));
+            }
+            4 => drop(phone.write::<Request>(request, |r| r.author = Some(me))),
+            5 => {
+                let bytes = vec![u8::try_from(n).unwrap(); 40];
+                let name = ChangeHash(sha2::Sha256::digest(&bytes[8..]).into());
+                lines[usize::from(*second)].push((visit, bytes, name, true));
+            }
+            _ => {
+                // Written on by another incarnation, on what is innocent only.
+                let clean = phone.docs[&visit.id].changes();
+                let clean: Vec<_> = clean.into_iter().filter(|c| !tainted.contains(&c.header.hash)).collect();
+                let mut doc = Doc::new(Kind::Visit);
+                doc.apply(clean.iter().map(|c| &c.bytes)).unwrap();
+                phone.docs.insert(visit.id, doc);
+                phone.actor.incarnation = [u8::try_from(n + 2).unwrap(); 8];
+            }
+        }
+        for (doc, change) in phone.outbox.drain(..) {
+            let refused = guilty || change.header.deps.iter().any(|d| tainted.contains(d));
+            if refused {
+                tainted.insert(change.header.hash);
+            }
+            lines[usize::from(*second)].push((doc, change.bytes, change.header.hash, refused));
+        }
+    }
+    lines
+}
+
+/// Pushes some changes in their order; what is said of each is one of what may be.
+async fn send(s: &mut Story, second: bool, part: &[Pushed]) {
+    let mut push: Vec<Push> = Vec::new();
+    for (doc, bytes, _, _) in part {
+        match push.last_mut() {
+            Some(p) if p.doc == doc.id => p.changes.push(bytes.clone().into()),
+            _ => push.push(Push { doc: doc.id, kind: doc.kind, changes: vec![bytes.clone().into()], sealed: None }),
+        }
+    }
+    let phone = if second { &mut s.second } else { &mut s.first };
+    let request = SyncRequest { push, ..phone.request() };
+    let answer = s.town.ledger.sync(&phone.session, request).await.unwrap();
+    phone.mark.clone_from(&answer.mark);
+    for (_, _, hash, refused) in part {
+        let fates: Vec<_> = answer.verdicts.iter().filter(|v| v.hash == *hash).map(|v| &v.fate).collect();
+        assert!(!fates.is_empty(), "nothing is said of {hash}");
+        for fate in fates {
+            match fate {
+                Fate::Accepted => assert!(!refused, "a guilty change is in"),
+                Fate::SetAside { code, .. } => assert!(refused, "an innocent one is set aside: {code}"),
+                Fate::NeedDeps(_) => {}
+                Fate::ActorReused | Fate::Later => panic!("{fate:?}"),
+            }
+        }
+    }
+}
+
+/// Cuts what two phones wrote into messages; answers what is in the log and what is set aside.
+async fn pushed_in(deeds: &[(u8, bool)], cuts: &[usize], repeat: bool, late: bool) -> [BTreeSet<ChangeHash>; 2] {
+    let mut s = Story::new(70).await;
+    let (item, b) = (s.town.id(), s.second.session.staff);
+    s.office.write::<WorkOrder>(s.order, |w| assign(w, item, b));
+    s.office.sync(&s.town).await;
+    s.first.settle(&s.town).await;
+    s.second.settle(&s.town).await;
+    let lines = scribble(&mut s, deeds);
+    let mut sizes = cuts.iter().cycle();
+    let mut done = [usize::from(late), 0];
+    while (0..2).any(|p| done[p] < lines[p].len()) {
+        for p in 0..2 {
+            let from = done[p].min(lines[p].len());
+            let to = (from + sizes.next().unwrap()).min(lines[p].len());
+            // Some of the last message comes again.
+            let from = if repeat { from.saturating_sub(1) } else { from };
+            send(&mut s, p == 1, &lines[p][from..to]).await;
+            done[p] = to.max(done[p]);
+        }
+    }
+    // Whatever was asked for comes again, with what it rests on: twice, the second time nothing happens.
+    let mut after = Vec::new();
+    for _ in 0..2 {
+        for (p, line) in lines.iter().enumerate() {
+            send(&mut s, p == 1, line).await;
+        }
+        let log = s.town.memory.log(s.town.tenant, 0, usize::MAX).await.unwrap();
+        let aside = s.town.memory.aside(s.town.tenant, true, 10_000).await.unwrap();
+        after.push((log.len(), aside.len()));
+        s.town.log_is_whole().await;
+        let log: BTreeSet<_> = log.into_iter().map(|r| r.hash).collect();
+        let aside: BTreeSet<_> = aside.into_iter().map(|a| a.hash).collect();
+        for (_, _, hash, refused) in lines.iter().flatten() {
+            assert_eq!((log.contains(hash), aside.contains(hash)), (!refused, *refused), "in exactly one place");
+        }
+    }
+    assert_eq!(after[0], after[1], "sending it all again changes nothing");
+    let of = |refused| lines.iter().flatten().filter(|p| p.3 == refused).map(|p| p.2).collect();
+    [of(false), of(true)]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, ..Default::default() })]
+
+    /// However it is cut into messages, in whatever company: the same changes are in the log, the
+    /// same are set aside, and nothing is nowhere.
+    #[test]
+    fn what_becomes_of_a_change_does_not_depend_on_how_it_is_sent(
+        deeds in proptest::collection::vec((0_u8..7, proptest::bool::ANY), 1..24),
+        cuts in proptest::collection::vec(1_usize..9, 1..6),
+        repeat in proptest::bool::ANY,
+        late in proptest::bool::ANY,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let parts = runtime.block_on(pushed_in(&deeds, &cuts, repeat, late));
+        let whole = runtime.block_on(pushed_in(&deeds, &[1000], false, false));
+        assert_eq!(parts, whole);
+    }
 }

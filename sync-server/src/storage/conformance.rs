@@ -274,6 +274,33 @@ async fn conform(s: &dyn Storage) {
     assert!(audit_holds(&s.audit_log(T, 0, 9).await.unwrap()));
     assert_eq!(s.audit_log(T, 2, 9).await.unwrap().len(), 1);
 
+    // A device, a record and the audit entry that tells of them: all or nothing.
+    let put = |key: &str, expect| RecordWrite {
+        tenant: GLOBAL,
+        table: "t2".into(),
+        record: Record { key: key.into(), body: json!(1), expires: None, ver: 0 },
+        expect,
+    };
+    let enrol = |code: &str, records: Vec<RecordWrite>| Batch {
+        devices: vec![phone(9, code)],
+        records,
+        audit: vec![entry("device.enrol")],
+        ..batch(Vec::new())
+    };
+    assert_eq!(s.commit(T, enrol("A1", Vec::new())).await.unwrap_err().code(), "device_code_taken");
+    let twice = enrol("A9", vec![put("u", None), put("v", Some(7))]);
+    assert!(matches!(s.commit(T, twice).await, Err(Error::Moved)));
+    assert!(s.device(T, device(9)).await.unwrap().is_none());
+    assert!(s.record(GLOBAL, "t2", "u", NOW).await.unwrap().is_none());
+    assert_eq!(s.audit_log(T, 3, 9).await.unwrap().len(), 0, "nothing is told that was not done");
+    assert!(!enrol("A9", Vec::new()).is_empty());
+    s.commit(T, enrol("A9", vec![put("u", Some(0))])).await.unwrap();
+    assert!(matches!(s.commit(T, enrol("A9", vec![put("u", Some(0))])).await, Err(Error::Moved)));
+    s.commit(T, enrol("A9", vec![put("u", Some(1))])).await.unwrap();
+    assert_eq!(s.record(GLOBAL, "t2", "u", NOW).await.unwrap().unwrap().ver, 2);
+    assert_eq!(s.device(T, device(9)).await.unwrap(), Some(phone(9, "A9")));
+    assert_eq!(s.audit_log(T, 3, 9).await.unwrap().len(), 2);
+
     // Work numbers: of those still here.
     let mut coded = write(s, doc(40), Kind::Staff, 400, "").await;
     (coded.view.summary.number, coded.view.summary.status) = ("G7".into(), "active".into());
@@ -575,6 +602,85 @@ async fn schema_1_is_opened_and_upgraded() {
     drop(s);
     let s = SqliteStorage::open(&path).unwrap();
     assert_eq!(s.tenant(T).await.unwrap().unwrap().head, 9, "and once is enough");
+}
+
+/// A chain read in pages, as it would be verified.
+async fn chain(s: &dyn Storage, page: usize) -> Vec<AuditRow> {
+    let mut rows: Vec<AuditRow> = Vec::new();
+    loop {
+        let more = s.audit_log(T, rows.last().map_or(0, |r| r.n), page).await.unwrap();
+        if more.is_empty() {
+            return rows;
+        }
+        rows.extend(more);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, ..Default::default() })]
+
+    /// Whoever changes, takes out or swaps an entry of the audit chain is found out, on every
+    /// storage, however it is read; only its last entries can go unseen by itself.
+    #[test]
+    fn no_entry_of_the_audit_chain_is_changed_unseen(
+        commits in proptest::collection::vec(1_usize..4, 2..8),
+        page in 1_usize..5,
+        at in 0_usize..100,
+        with in 0_usize..100,
+        bit in 0_usize..4000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_folder, file) = sqlite();
+            let memory = MemoryStorage::new();
+            let mut kept = Vec::new();
+            for s in [&file as &dyn Storage, &memory] {
+                s.create_tenant(company(T)).await.unwrap();
+                for (n, count) in commits.iter().enumerate() {
+                    let audit = (0..*count).map(|m| entry(&format!("{n}.{m} 某事"))).collect();
+                    match n % 2 {
+                        0 => s.audit(T, audit).await.unwrap(),
+                        _ => drop(s.commit(T, Batch { audit, ..batch(Vec::new()) }).await.unwrap()),
+                    }
+                }
+                kept.push(chain(s, page).await);
+            }
+            assert_eq!(kept[0], kept[1]);
+            let rows = &kept[0];
+            assert_eq!(rows.len(), commits.iter().sum::<usize>());
+            assert!(audit_holds(rows));
+            let (a, b) = (at % rows.len(), with % rows.len());
+            let spoil = |f: &dyn Fn(&mut Vec<AuditRow>)| {
+                let mut bad = rows.clone();
+                f(&mut bad);
+                audit_holds(&bad)
+            };
+            assert!(!spoil(&|r| {
+                let mut text = r[a].entry.clone().into_bytes();
+                let place = bit % text.len();
+                text[place] = if text[place] == b'x' { b'y' } else { b'x' };
+                r[a].entry = String::from_utf8_lossy(&text).into_owned();
+            }), "an entry was changed");
+            assert!(!spoil(&|r| r[a].hash.0[bit % 32] ^= 1), "a hash was changed");
+            assert!(!spoil(&|r| r[a].n += 1), "a number was changed");
+            assert_eq!(spoil(&|r| drop(r.remove(a))), a + 1 == rows.len(), "an entry was taken out");
+            assert_eq!(spoil(&|r| r.swap(a, b)), a == b, "two were swapped");
+            assert_eq!(spoil(&|r| {
+                let (x, y) = (r[a].entry.clone(), r[b].entry.clone());
+                (r[a].entry, r[b].entry) = (y, x);
+            }), a == b, "what they say was swapped");
+            assert!(!spoil(&|r| r.insert(a, r[a].clone())), "one was put in");
+            // Written again from there on with hashes that fit, it differs from what was written down elsewhere.
+            let mut forged = rows.clone();
+            forged[a].entry.push(' ');
+            let mut previous = if a == 0 { Sha256([0; 32]) } else { forged[a - 1].hash };
+            for row in &mut forged[a..] {
+                row.hash = audit_hash(previous, &row.entry);
+                previous = row.hash;
+            }
+            assert!(audit_holds(&forged) && forged.last().unwrap().hash != rows.last().unwrap().hash);
+        });
+    }
 }
 
 /// The phones' search and the office's answer the same question alike.

@@ -1,6 +1,7 @@
 //! One module a story. What they share: a company with jobs to do.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod aside;
 mod bad_input;
 mod faults;
 mod flow;
