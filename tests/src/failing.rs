@@ -194,7 +194,7 @@ async fn phone_under(bench: &Bench, fault: Fault) -> u64 {
         struck += disk.mend();
         clean("a command", &e);
         let noted = seen(&path).iter().any(|row| row.contains("坏了也要记"));
-        assert!(!noted, "refused and yet there, under {fault:?}");
+        assert!(!noted, "refused ({e}) and yet there, under {fault:?}");
     }
     if struck == 0 {
         // A sync by hand, so that an error of each of its steps is seen.

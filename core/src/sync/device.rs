@@ -285,11 +285,16 @@ impl Written {
             touched.extend(touches(*doc, entity, &world));
         }
         let rows: BTreeSet<DocRef> = self.docs.keys().chain(&touched).copied().collect();
-        for doc in rows {
-            let Some(entity) = world.entity(doc) else { continue };
-            views::put(tx, &summary(doc, &entity, &world, now), &entity)?;
-        }
+        let rows: Vec<_> = rows
+            .into_iter()
+            .filter_map(|doc| world.entity(doc).map(|entity| (summary(doc, &entity, &world, now), entity)))
+            .collect();
+        // Before anything more is written: a read that failed may have ended the transaction,
+        // and what is written after that would stay.
         world.finish()?;
+        for (row, entity) in rows {
+            views::put(tx, &row, &entity)?;
+        }
         if self.clashed != self.clashed_before {
             let json = serde_json::to_string(&self.clashed).unwrap_or_default();
             meta::set_app_value(tx, CLASHED, Some(&json))?;
