@@ -59,6 +59,15 @@ impl Store {
         Ok(out)
     }
 
+    /// Deletes every record and overwrites what it stood in; answers the blobs that were kept.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn erase(&mut self) -> Result<Vec<crate::domain::Sha256>> {
+        self.conn.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
+        self.commit(wipe)
+    }
+
     /// The connection, to read.
     pub fn read(&self) -> &Connection {
         &self.conn

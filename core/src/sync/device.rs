@@ -188,11 +188,15 @@ impl Device {
     /// # Errors
     /// The store's.
     pub fn wipe(&mut self) -> Result<()> {
-        let blobs = self.store.commit(crate::store::wipe)?;
+        let blobs = self.store.erase()?;
         for name in blobs {
             self.blobs.remove(name)?;
         }
-        self.store.tidy()
+        // It is wiped now, whatever becomes of the free room.
+        if let Err(e) = self.store.tidy() {
+            tracing::warn!(error = %e, "tidying a wiped file");
+        }
+        Ok(())
     }
 
     /// Calls `f` after each commit with the documents that changed. The number ends the watch.
