@@ -61,6 +61,8 @@ impl<E: AsMut<Device> + Send + 'static> Client<E> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
+            // One thing at a time is asked: more idle connections would only be more that a cut has killed.
+            .pool_max_idle_per_host(1)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(offline)?;
