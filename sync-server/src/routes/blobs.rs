@@ -8,15 +8,16 @@ use crate::{
     problem::problem,
 };
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{FromRequestParts, Path, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use base64::Engine as _;
+use futures_util::StreamExt as _;
 use onsite_core::domain::Sha256;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -178,6 +179,20 @@ fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Error> {
     }
 }
 
+/// Most bytes read of a body that is not wanted.
+const UNWANTED: usize = 8 << 20;
+
+/// Reads what is left of a body that is not wanted, within limits.
+async fn drain(body: &mut BodyDataStream, idle: Duration) {
+    let mut left = UNWANTED;
+    while let Ok(Some(Ok(chunk))) = tokio::time::timeout(idle, body.next()).await {
+        match left.checked_sub(chunk.len()) {
+            Some(n) => left = n,
+            None => return,
+        }
+    }
+}
+
 pub(super) async fn patch(
     State(app): State<Arc<App>>,
     Device(session): Device,
@@ -187,8 +202,13 @@ pub(super) async fn patch(
 ) -> Result<Response, Error> {
     super::content_type(&headers, "application/offset+octet-stream")?;
     let (upload, offset, checksum) = (id::<Uuid>(&upload)?, number(&headers, &OFFSET)?, checksum(&headers)?);
-    let taken =
-        app.blobs.append(&session, app.ledger.storage(), upload, offset, checksum, body.into_data_stream()).await;
+    let mut body = body.into_data_stream();
+    let taken = app.blobs.append(&session, app.ledger.storage(), upload, offset, checksum, &mut body).await;
+    if taken.is_err() {
+        // An answer before the body has come would be lost with the connection: the sender
+        // would not learn where the upload stands, and send the same again.
+        drain(&mut body, Duration::from_secs(app.config.limits.idle_seconds)).await;
+    }
     let at = match taken? {
         Received::Upto(at) => at,
         Received::Stored(at) => {
