@@ -1,7 +1,7 @@
 //! Bugs planted on purpose, to see that the tests catch them.
 //!
 //! Only with the feature `planted`, which no program but the simulation turns
-//! on, and then only by a call of [`plant`]: neither environment nor
+//! on, and then only by a call of `plant`: neither environment nor
 //! configuration can. Without it [`on`] is the constant `false`, and the
 //! server's program does not compile with it.
 

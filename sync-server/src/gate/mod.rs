@@ -1,10 +1,10 @@
 //! The gate: what a change from elsewhere must pass before it is in the log.
 //!
-//! In order: shape and size ([`screen`]: nothing is allocated for what bytes only
-//! say they hold); then a [`Trial`], where foreign operations meet Automerge for
+//! In order: shape and size (`screen`: nothing is allocated for what bytes only
+//! say they hold); then a `Trial`, where foreign operations meet Automerge for
 //! the first time: place in the history, parse, apply, save, load again, compare,
 //! once per document and push. A trial touches nothing but the bytes it is given,
-//! so it runs in a process of its own ([`pool`]) with limits on time and memory:
+//! so it runs in a process of its own (`pool`) with limits on time and memory:
 //! one that dies or stalls costs its input's author a refusal and the server
 //! nothing. Authority by kind is asked afterwards, by the ledger, which sets
 //! aside what was refused.

@@ -542,6 +542,23 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_part_refused_early_is_read_to_its_end_so_that_the_answer_arrives() {
+    let w = World::new().await;
+    let (_, _, token) = w.phone(1).await;
+    let made = w.begin(&token, 100_000, &sha(b"photo")).await.good(201);
+    let at = made.header("location").to_owned();
+    let read = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = Arc::clone(&read);
+    let parts = (0..20).map(move |_| {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok::<_, std::io::Error>(vec![0; 1000])
+    });
+    let body = Body::from_stream(futures_util::stream::iter(parts));
+    w.patch(&token, &at, 5, body).await.problem(409, "bad_offset");
+    assert_eq!(read.load(std::sync::atomic::Ordering::SeqCst), 20);
+}
+
+#[tokio::test]
 async fn an_upload_in_parts_across_a_restart_and_its_download() {
     let w = World::new().await;
     let (_, _, token) = w.phone(1).await;

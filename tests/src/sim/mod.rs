@@ -3,14 +3,14 @@
 //! Real engines on SQLite in memory, the real session, the real ledger over the
 //! storage in memory (for some seeds over a file), real commands of the office.
 //! Simulated are the network, the clocks, the dice and the misfortunes: what a
-//! seed does it does again. When the network heals, [`check`] looks at all of it.
+//! seed does it does again. When the network heals, `check` looks at all of it.
 //!
-//! - [`world`]: a company's life, step by step, and how it comes to rest
-//! - [`net`]: messages under way, and what befalls them
-//! - [`phone`]: an engine on its disk, its session, its copies
-//! - [`server`]: the ledger, requests in the middle of being served, backups
-//! - [`deeds`]: what technicians and the office do
-//! - [`check`]: what must hold in the end
+//! - `world`: a company's life, step by step, and how it comes to rest
+//! - `net`: messages under way, and what befalls them
+//! - `phone`: an engine on its disk, its session, its copies
+//! - `server`: the ledger, requests in the middle of being served, backups
+//! - `deeds`: what technicians and the office do
+//! - `check`: what must hold in the end
 
 mod check;
 mod deeds;
