@@ -197,6 +197,11 @@ fn test(quick: bool) -> Result<()> {
     }
     run("cargo", &args, &env)?;
     unreferenced_snapshots(&references)?;
+    if !quick {
+        // One build for both: bugs can be planted in it, and none is.
+        sim(PLANTED, &["--seeds", "2000"])?;
+        sim(PLANTED, &["--planted"])?;
+    }
     run("cargo", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     if on_path("cargo-deny") {
         run("cargo", &["deny", "--offline", "check", "licenses", "bans", "sources"], &[])?;

@@ -578,6 +578,26 @@ impl Doc {
         })
     }
 
+    /// How many fields it has, those that this version does not know too.
+    pub fn fields(&self) -> usize {
+        use automerge::ReadDoc as _;
+        self.inner.length(automerge::ROOT)
+    }
+
+    /// That it has no more fields than a document may have: reading costs as much as there are.
+    ///
+    /// # Errors
+    /// `BadChange{too_large}`.
+    pub fn few_fields(&self) -> Result<()> {
+        match self.fields() {
+            n if n > screen::MAX_DOCUMENT_FIELDS => Err(Error::BadChange {
+                code: "too_large",
+                detail: format!("{n} fields, at most {}", screen::MAX_DOCUMENT_FIELDS),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Proves that the document can live on: saved and loaded again it has the
     /// same heads, changes and content. Answers the content.
     ///
@@ -586,6 +606,7 @@ impl Doc {
     /// [`screen::screen_document`] where it has grown too large to be passed on.
     pub fn prove(&self) -> Result<Reading> {
         let poisoned = |detail: &str| Error::BadChange { code: "poisoned", detail: detail.into() };
+        self.few_fields()?;
         let lives = || {
             // Deflating it would cost more than all else here, and prove nothing more.
             let saved = self.inner.save_nocompress();

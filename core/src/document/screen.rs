@@ -37,6 +37,8 @@ pub const MAX_DOCUMENT_INFLATED: usize = 64 << 20;
 pub const MAX_DOCUMENT_OPS: u64 = 300_000;
 /// Most changes of a snapshot.
 pub const MAX_DOCUMENT_CHANGES: u64 = 50_000;
+/// Most fields of a document, those of newer versions too: more than its largest content has.
+pub const MAX_DOCUMENT_FIELDS: usize = 50_000;
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const DOCUMENT: u8 = 0;

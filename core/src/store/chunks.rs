@@ -226,13 +226,19 @@ pub fn wants_compaction(conn: &Connection, doc: DocId) -> Result<bool> {
     Ok(conn.prepare_cached(sql)?.exists([doc.as_bytes()])?)
 }
 
-/// Documents that want compaction, a few at most.
+/// Changes after a document's snapshot from which on it is compacted. The index `doc_tail` holds those with more.
+pub const LONG_TAIL: u32 = 32;
+
+/// Documents with more than `tail` changes after their snapshot, or many bytes of them; a few at most.
 ///
 /// # Errors
 /// The database's.
-pub fn compactable(conn: &Connection, limit: usize) -> Result<Vec<DocRef>> {
-    let sql = "SELECT id, kind FROM doc WHERE tail > 32 OR (tail_bytes > 8192 AND tail_bytes > snap_bytes) LIMIT ?1";
-    let mut statement = conn.prepare_cached(sql)?;
+pub fn compactable(conn: &Connection, tail: u32, limit: usize) -> Result<Vec<DocRef>> {
+    // The number stands in the text: with [`LONG_TAIL`] it is the index's own condition.
+    let sql = format!(
+        "SELECT id, kind FROM doc WHERE tail > {tail} OR (tail_bytes > 8192 AND tail_bytes > snap_bytes) LIMIT ?1"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map([as_i64(limit)], |r| Ok((uuid_at(r, 0)?, r.get::<_, u8>(1)?)))?;
     rows.map(|row| {
         let (id, number) = row?;

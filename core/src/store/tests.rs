@@ -532,7 +532,7 @@ fn compaction_changes_nothing_but_the_rows() {
         changes.push(edit_here(&mut store, id, &format!("版本 {n}")));
     }
     store.commit(|tx| outbox::acknowledge(tx, id.id, &[changes[29].header.hash])).unwrap();
-    assert_eq!(chunks::compactable(store.read(), 5).unwrap(), [id]);
+    assert_eq!(chunks::compactable(store.read(), chunks::LONG_TAIL, 5).unwrap(), [id]);
     let before = chunks::load(store.read(), id.id).unwrap().unwrap();
     let waiting = outbox::waiting(store.read(), id.id).unwrap();
     let covered: Vec<_> = before.changes().iter().map(|c| c.header.hash).collect();
@@ -543,7 +543,7 @@ fn compaction_changes_nothing_but_the_rows() {
     assert_eq!(outbox::waiting(store.read(), id.id).unwrap(), waiting);
     let after = chunks::load(store.read(), id.id).unwrap().unwrap();
     assert_eq!((after.heads(), after.entity().unwrap()), (before.heads(), before.entity().unwrap()));
-    assert!(chunks::compactable(store.read(), 5).unwrap().is_empty());
+    assert!(chunks::compactable(store.read(), chunks::LONG_TAIL, 5).unwrap().is_empty());
     store.commit(|tx| outbox::acknowledge(tx, id.id, &before.heads())).unwrap();
     assert_eq!(rows(&store), 0);
     assert_eq!(chunks::load(store.read(), id.id).unwrap().unwrap().heads(), before.heads());

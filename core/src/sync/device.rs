@@ -219,13 +219,14 @@ impl Device {
         }
     }
 
-    /// Compacts a few documents with long tails. A snapshot that does not prove itself is not taken.
+    /// Compacts a few documents with more than `tail` changes after their snapshot. One that does not prove
+    /// itself is not taken.
     ///
     /// # Errors
     /// The store's.
-    pub fn compact(&mut self) -> Result<usize> {
+    pub fn compact(&mut self, tail: u32) -> Result<usize> {
         let mut done = 0;
-        for doc in chunks::compactable(self.read(), 16)? {
+        for doc in chunks::compactable(self.read(), tail, 16)? {
             let Some(held) = chunks::load(self.read(), doc.id)? else { continue };
             if held.prove().is_err() {
                 tracing::warn!(doc = %doc.id, "not compacted: it would not load again");

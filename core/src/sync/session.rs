@@ -64,6 +64,8 @@ pub struct SessionOptions {
     pub blobs: bool,
     /// Most round trips of one sync: a server that has ever more to say is heard again after a wait.
     pub rounds: u32,
+    /// Changes after a document's snapshot from which on it is compacted.
+    pub tail: u32,
 }
 
 impl Default for SessionOptions {
@@ -76,6 +78,7 @@ impl Default for SessionOptions {
             chunk: 512 << 10,
             blobs: true,
             rounds: 5_000,
+            tail: chunks::LONG_TAIL,
         }
     }
 }
@@ -471,7 +474,7 @@ impl Session {
         }
         self.state = State::Idle;
         self.weary = 0;
-        device.compact()?;
+        device.compact(self.options.tail)?;
         Ok(vec![Effect::Done(std::mem::take(&mut self.report))])
     }
 

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// Most bytes of contents between the changes of one trial.
 const MAX_STEPS: usize = 4 << 20;
+/// Most fields read for them: a document of very many is tried in smaller parts, not for minutes.
+const MAX_READ: usize = 500_000;
 
 /// A change whose shape and size passed.
 #[derive(Clone, Debug)]
@@ -207,14 +209,17 @@ impl Trial {
 
     /// The document with all that fits, and its content on the way there.
     fn steps(&self, doc: Doc, fitting: &[Vec<u8>]) -> onsite_core::Result<(Doc, Vec<String>)> {
-        let (mut doc, mut steps, mut size) = (doc, Vec::new(), 0);
+        let (mut doc, mut steps, mut size, mut read) = (doc, Vec::new(), 0, 0);
         let mut rest = fitting;
         while self.each
             && size < MAX_STEPS
+            && read < MAX_READ
             && let [first, more @ ..] = rest
             && !more.is_empty()
         {
             doc = doc.applied([first])?;
+            doc.few_fields()?;
+            read += doc.fields();
             let entity = serde_json::to_string(&doc.entity()?).unwrap_or_default();
             size += entity.len();
             steps.push(entity);

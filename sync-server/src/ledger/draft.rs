@@ -115,10 +115,15 @@ impl Work {
 
     /// A trial of `offers` on this document as it stands; `each`: with its content after each.
     pub(crate) fn trial(&self, offers: Vec<Offer>, each: bool) -> Trial {
+        // What an earlier trial of this push made is not made again, change by change.
+        let (snapshot, tail) = match &self.fresh {
+            Some(all) => (Some(all.clone().into()), Vec::new()),
+            None => (self.snapshot.clone().map(Into::into), self.changes().map(|c| c.to_vec().into()).collect()),
+        };
         Trial {
             kind: self.at.kind,
-            snapshot: self.snapshot.clone().map(Into::into),
-            tail: self.changes().map(|c| c.to_vec().into()).collect(),
+            snapshot,
+            tail,
             clashes: self.clashes,
             save: self.tail.len() + self.added.len() + offers.len() > LONG_TAIL,
             each,

@@ -6,6 +6,10 @@ use onsite_e2e::sim::{self, Failure};
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// Lives are made of small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Lives seeds of whole companies, and tells those that do not hold.
 #[derive(Parser)]
 #[command(name = "sim")]

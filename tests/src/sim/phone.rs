@@ -177,6 +177,8 @@ fn options(dice: &mut Dice) -> SessionOptions {
         _ => {}
     }
     options.chunk = 8 + dice.below(40);
+    // Days are short here: some phones compact after a few changes.
+    options.tail = [1, 2, 4, 32][dice.below(4)];
     options
 }
 

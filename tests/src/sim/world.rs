@@ -213,8 +213,8 @@ impl World {
             to_assign: Vec::new(),
         };
         let phones = match self.dice.below(10) {
-            0..5 => 2,
-            5..8 => 3,
+            0..6 => 2,
+            6..8 => 3,
             8 => 4,
             _ => 5 + self.dice.below(3),
         };
@@ -287,9 +287,10 @@ impl World {
     /// Lives the seed to its end and looks at what is left.
     pub(super) fn live(mut self) -> Result<Outcome, String> {
         let steps = match self.dice.below(10) {
-            0..4 => 40 + self.dice.below(60),
-            4..9 => 90 + self.dice.below(120),
-            _ => 250 + self.dice.below(250),
+            // Many small lives find more than a few long ones, and some things need a long one.
+            0..6 => 15 + self.dice.below(35),
+            6..9 => 50 + self.dice.below(100),
+            _ => 150 + self.dice.below(350),
         };
         // Most begin the day with all jobs on their phones.
         for phone in 0..self.phones.len() {

@@ -151,6 +151,27 @@ impl Desk {
         Push { doc: DocId(self.env.new_id()), kind: Kind::Request, changes: out, sealed: None }
     }
 
+    /// A report with very many fields that nobody here knows, then small edits of it: within every cap, but
+    /// reading it after each of them takes too long.
+    fn slow(&self, session: &Session, fat: usize) -> Push {
+        let actor = Actor { device: session.device, incarnation: [1; 8] };
+        let mut doc = AutoCommit::load(&Doc::new(Kind::Request).save()).unwrap();
+        doc.set_actor(ActorId::from(actor.to_bytes()));
+        doc.put(ROOT, "author", session.staff.to_string()).unwrap();
+        let mut out = Vec::new();
+        for change in 0..64 {
+            let fields = if change < fat { 19_000 } else { 1 };
+            for field in 0..fields {
+                doc.put(ROOT, format!("future/{change}/{field}"), 1).unwrap();
+            }
+            let options =
+                CommitOptions::default().with_message(session.staff.0.simple().to_string()).with_time(self.env.now().0);
+            doc.commit_with(options);
+            out.push(doc.get_last_local_change().unwrap().bytes().into_owned().into());
+        }
+        Push { doc: DocId(self.env.new_id()), kind: Kind::Request, changes: out, sealed: None }
+    }
+
     async fn push(&self, session: &Session, push: Vec<Push>) -> Vec<(DocId, Fate)> {
         let request = SyncRequest { v: VERSION, clock: self.env.now(), push, ..SyncRequest::default() };
         let answer = self.ledger.sync(session, request).await.unwrap();
@@ -171,24 +192,98 @@ async fn least_memory() -> u64 {
     panic!("no worker serves in 512 MiB");
 }
 
-async fn a_flood_is_refused(desk: Desk) {
+/// What no worker survives is refused, honest reports beside it are not; answers what was said of it.
+async fn only_the_guilty_is_refused(desk: Desk, guilty: impl Fn(&Desk, &Session) -> Push) -> Vec<String> {
     let session = desk.session().await;
-    let (before, flood, after) = (desk.report(&session), desk.flood(&session, 20), desk.report(&session));
+    let (before, flood, after) = (desk.report(&session), guilty(&desk, &session), desk.report(&session));
     let (guilty, total) = (flood.doc, flood.changes.len());
     let fates = desk.push(&session, vec![before, flood, after]).await;
     assert_eq!(fates.len(), total + 2, "a verdict for each");
     let refused: Vec<_> = fates.iter().filter(|(_, fate)| matches!(fate, Fate::SetAside { .. })).collect();
-    assert!(!refused.is_empty() && refused.iter().all(|(doc, _)| *doc == guilty), "only the flood is refused");
+    assert!(
+        !refused.is_empty() && refused.iter().all(|(doc, _)| *doc == guilty),
+        "only the flood is refused: {:?}",
+        fates.iter().map(|(d, f)| (*d == guilty, format!("{f:?}"))).collect::<std::collections::BTreeSet<_>>()
+    );
     let convicted =
         |wanted: &str| refused.iter().any(|(_, f)| matches!(f, Fate::SetAside { code, .. } if code == wanted));
     assert!(convicted("unsafe_change"), "{:?}", refused.first());
+    let detail = |fate: &Fate| if let Fate::SetAside { detail, .. } = fate { detail.clone() } else { String::new() };
+    let said = refused.iter().map(|(_, fate)| detail(fate)).collect();
     // And the next one is served.
     let fates = desk.push(&session, vec![desk.report(&session)]).await;
     assert!(matches!(fates.as_slice(), [(_, Fate::Accepted)]), "{fates:?}");
+    said
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_more_memory_than_a_worker_has_is_refused() {
     let least = least_memory().await;
-    a_flood_is_refused(Desk::new(least + (16 << 20), 30).await).await;
+    let desk = Desk::new(least + (2 << 20), 30).await;
+    only_the_guilty_is_refused(desk, |desk, session| desk.flood(session, 20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_fields_than_a_document_may_have_are_refused_and_cost_little() {
+    let desk = Desk::new(1 << 30, 2).await;
+    let session = desk.session().await;
+    let slow = desk.slow(&session, 13);
+    let mut fates = desk.push(&session, vec![slow]).await.into_iter().map(|(_, fate)| fate);
+    // Two of 19,000 fields have room, and what comes after the third rests on it.
+    assert!(fates.by_ref().take(2).all(|fate| fate == Fate::Accepted));
+    assert!(matches!(fates.next(), Some(Fate::SetAside { code, .. }) if code == "too_large"));
+    assert!(fates.all(|fate| matches!(fate, Fate::SetAside { code, .. } if code == "depends_on_refused")));
+}
+
+/// A trial as workers read it.
+#[derive(serde::Serialize)]
+struct Trial {
+    kind: Kind,
+    snapshot: Option<serde_bytes::ByteBuf>,
+    tail: Vec<serde_bytes::ByteBuf>,
+    clashes: u32,
+    offers: Vec<Offer>,
+    save: bool,
+    each: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Offer {
+    bytes: serde_bytes::ByteBuf,
+    objected: bool,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_takes_more_time_than_it_has_is_ended_by_the_system() {
+    use std::io::Write as _;
+    use std::os::unix::process::ExitStatusExt as _;
+    let desk = Desk::new(1 << 30, 1).await;
+    let session = desk.session().await;
+    // As stored already: more than would be let in, so that trying anything on it takes its time.
+    let stored = desk.slow(&session, 60).changes;
+    let trial = Trial {
+        kind: Kind::Request,
+        snapshot: None,
+        tail: stored,
+        clashes: 0,
+        offers: vec![Offer { bytes: Vec::new().into(), objected: true }],
+        save: true,
+        each: false,
+    };
+    let body = minicbor_serde::to_vec([trial]).unwrap();
+    let start = |seconds: &str| {
+        let mut worker = std::process::Command::new(onsite())
+            .args(["gate-worker", &(8_u64 << 30).to_string(), seconds])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut to = worker.stdin.take().unwrap();
+        to.write_all(&u32::try_from(body.len()).unwrap().to_be_bytes()).unwrap();
+        to.write_all(&body).unwrap();
+        drop(to);
+        worker.wait().unwrap()
+    };
+    assert_eq!(start("0").signal(), Some(24), "SIGXCPU");
+    assert!(start("600").success(), "with time enough it is tried");
 }
