@@ -616,7 +616,6 @@ async fn customers(ledger: &Ledger, tenant: TenantId) -> Result<Vec<(CustomerId,
 }
 
 #[cfg(test)]
-#[expect(unreachable_pub, reason = "a fuzz target takes it in too")]
 mod xlsx;
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ pub mod config;
 pub mod demo;
 pub mod device;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gate;
 pub mod import;
 pub mod keep;

@@ -2,9 +2,11 @@
 //!
 //! `world` builds it; `stories` (one module each) live in it. `disk` remembers
 //! and fails; `power` cuts it off.
+//! `fuzz` feeds it foreign bytes.
 //! `sim` lives the same product without processes or time, on one seed.
 
 pub mod disk;
+pub mod fuzz;
 pub mod link;
 pub mod power;
 pub mod sim;

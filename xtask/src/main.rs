@@ -72,7 +72,25 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Fuzz (needs a nightly compiler and `cargo install cargo-fuzz`): every target, or one. Finds
+    /// end it and lie in `tests/fuzz/artifacts`. `mutated` counts changes through the gate instead.
+    Fuzz {
+        /// `screen`, `gate`, `messages`, `request`, `session`, `rescue`, `cursor`, `import` or `mutated`.
+        target: Option<String>,
+        /// How long each.
+        #[arg(long, default_value_t = 600)]
+        seconds: u32,
+        /// How many changes `mutated` counts.
+        #[arg(long, default_value_t = 1_000_000)]
+        changes: u64,
+        /// The first seed of `mutated`.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
+
+/// The fuzz targets.
+const TARGETS: [&str; 8] = ["screen", "gate", "messages", "request", "session", "rescue", "cursor", "import"];
 
 fn main() -> Result<()> {
     std::env::set_current_dir(root())?;
@@ -97,6 +115,7 @@ fn main() -> Result<()> {
             sim(PLANTED, &[&["--planted"], table].concat())
         }
         Task::Bench { peers, args } => bench(peers, &args),
+        Task::Fuzz { target, seconds, changes, seed } => fuzz(target.as_deref(), seconds, changes, seed),
     }
 }
 
@@ -271,4 +290,35 @@ fn bench(peers: bool, args: &[String]) -> Result<()> {
     let mut all: Vec<&str> = if peers { vec!["--peers", &others] } else { Vec::new() };
     all.extend(args.iter().map(String::as_str));
     run(&load, &all, &[("ONSITE_BIN", onsite.as_str())])
+}
+
+fn fuzz(target: Option<&str>, seconds: u32, changes: u64, seed: u64) -> Result<()> {
+    let program = ["run", "--quiet", "--locked", "-p", "onsite-e2e", "--bin", "fuzz"];
+    if target == Some("mutated") {
+        let (changes, seed) = (changes.to_string(), seed.to_string());
+        let count = ["--release", "--", "mutated", "--changes", &changes, "--from", &seed];
+        return run("cargo", &[&program[..], &count].concat(), &[]);
+    }
+    if !on_path("cargo-fuzz") {
+        bail!("cargo-fuzz is missing: `cargo install cargo-fuzz --locked`, and `rustup toolchain install nightly`");
+    }
+    let targets: Vec<&str> = match target {
+        None => TARGETS.to_vec(),
+        Some(one) if TARGETS.contains(&one) => vec![one],
+        Some(other) => bail!("no target {other:?}: {}, mutated", TARGETS.join(", ")),
+    };
+    run("cargo", &[&program[..], &["--", "seeds", "tests/fuzz/corpus"]].concat(), &[])?;
+    let limit = format!("-max_total_time={seconds}");
+    for target in targets {
+        // What is found on the way is kept apart from the seeds.
+        let found = format!("tests/fuzz/found/{target}");
+        std::fs::create_dir_all(&found)?;
+        let seeds = format!("tests/fuzz/corpus/{target}");
+        // No sanitizer: our code has no unsafe line, and automerge and SQLite run far more often without.
+        let mut args = vec!["+nightly", "fuzz", "run", "--fuzz-dir", "tests/fuzz", "--sanitizer", "none"];
+        args.extend([target, &found, &seeds, "--", &limit]);
+        args.extend(["-max_len=65536", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+        run("cargo", &args, &[])?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Workbooks put together from their parts, with right sizes and checksums.
 
 /// A ZIP archive of stored parts.
-pub fn zip(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn zip(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in parts {
         let at = out.len() as u32;
@@ -33,7 +33,7 @@ pub fn zip(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The entries of an archive, whatever packed it.
-pub fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     use std::io::Read as _;
     let mut out = Vec::new();
     let number = |at: usize, n: usize| {

@@ -2,7 +2,7 @@
 
 pub(crate) mod draft;
 mod hub;
-mod pull;
+pub(crate) mod pull;
 mod push;
 pub(crate) mod reader;
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod events;
 mod health;
 mod office;
 mod page;
-mod sync;
+pub(crate) mod sync;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) const CBOR: &str = "application/cbor";
 
 /// Reads a whole body as one message; what follows it is refused too.
-fn decode(body: &[u8]) -> Result<SyncRequest, Error> {
+pub(crate) fn decode(body: &[u8]) -> Result<SyncRequest, Error> {
     let bad = |why: String| Error::bad("bad_body", "", why);
     let mut d = minicbor_serde::Deserializer::new(body);
     let request = <SyncRequest as serde::Deserialize>::deserialize(&mut d)

@@ -1,0 +1,3 @@
+#![no_main]
+
+onsite_fuzz::target!(Gate);
