@@ -262,27 +262,101 @@ impl Command {
     pub(crate) fn decided_at(self, now: core::Stamp) -> Result<core::Command> {
         use core::Command as C;
         Ok(match self {
-            Self::ReportRepair { id, customer, customer_name, contact_name, contact_phone, address, equipment, problem, reported } => C::ReportRepair { id: id.0.into(), customer: customer.map(|id| id.0.into()), customer_name, contact_name, contact_phone, address, equipment: equipment.map(|id| id.0.into()), problem, reported: reported.map(|at| core::Stamp { device: millis(at), ..now }) },
+            Self::ReportRepair {
+                id,
+                customer,
+                customer_name,
+                contact_name,
+                contact_phone,
+                address,
+                equipment,
+                problem,
+                reported,
+            } => C::ReportRepair {
+                id: id.0.into(),
+                customer: customer.map(|id| id.0.into()),
+                customer_name,
+                contact_name,
+                contact_phone,
+                address,
+                equipment: equipment.map(|id| id.0.into()),
+                problem,
+                reported: reported.map(|at| core::Stamp { device: millis(at), ..now }),
+            },
             Self::WithdrawRequest { id, reason } => C::WithdrawRequest { id: id.0.into(), reason },
             Self::OpenVisit { work_order } => C::OpenVisit { work_order: work_order.0.into() },
             Self::OpenUnplannedVisit { request } => C::OpenUnplannedVisit { request: request.0.into() },
-            Self::RecordEvent { visit, id, event, at, position, corrects } => C::RecordEvent { visit: visit.0.into(), id: id.0.into(), event: event.into(), at: at.map(|at| core::Stamp { device: millis(at), ..now }), position: position.map(Into::into), corrects: corrects.map(|id| id.0.into()) },
-            Self::Inspect { visit, check, result, note } => C::Inspect { visit: visit.0.into(), check, result: result.into(), note },
+            Self::RecordEvent { visit, id, event, at, position, corrects } => C::RecordEvent {
+                visit: visit.0.into(),
+                id: id.0.into(),
+                event: event.into(),
+                at: at.map(|at| core::Stamp { device: millis(at), ..now }),
+                position: position.map(Into::into),
+                corrects: corrects.map(|id| id.0.into()),
+            },
+            Self::Inspect { visit, check, result, note } => {
+                C::Inspect { visit: visit.0.into(), check, result: result.into(), note }
+            }
             Self::AddNote { visit, id, text } => C::AddNote { visit: visit.0.into(), id: id.0.into(), text },
-            Self::LogContact { visit, id, channel, with, summary, at } => C::LogContact { visit: visit.0.into(), id: id.0.into(), channel: channel.into(), with, summary, at: at.map(|at| core::Stamp { device: millis(at), ..now }) },
-            Self::UseItem { visit, item, part_no, name, unit, used, taken_back } => C::UseItem { visit: visit.0.into(), item: item.0.into(), part_no, name, unit, used, taken_back },
+            Self::LogContact { visit, id, channel, with, summary, at } => C::LogContact {
+                visit: visit.0.into(),
+                id: id.0.into(),
+                channel: channel.into(),
+                with,
+                summary,
+                at: at.map(|at| core::Stamp { device: millis(at), ..now }),
+            },
+            Self::UseItem { visit, item, part_no, name, unit, used, taken_back } => {
+                C::UseItem { visit: visit.0.into(), item: item.0.into(), part_no, name, unit, used, taken_back }
+            }
             Self::RemovePhoto { doc, id } => C::RemovePhoto { doc: doc.into(), id: id.0.into() },
-            Self::SetOutcome { visit, outcome, incomplete_reason, remarks } => C::SetOutcome { visit: visit.0.into(), outcome: outcome.into(), incomplete_reason: incomplete_reason.map(Into::into), remarks },
+            Self::SetOutcome { visit, outcome, incomplete_reason, remarks } => C::SetOutcome {
+                visit: visit.0.into(),
+                outcome: outcome.into(),
+                incomplete_reason: incomplete_reason.map(Into::into),
+                remarks,
+            },
             Self::Accept { visit, accepted, remark } => C::Accept { visit: visit.0.into(), accepted, remark },
-            Self::Rate { visit, satisfaction, reasons, comment } => C::Rate { visit: visit.0.into(), satisfaction: satisfaction.into(), reasons: reasons.into_iter().map(Into::into).collect(), comment },
-            Self::Sign { visit, name, strokes, heads, content } => C::Sign { visit: visit.0.into(), name, strokes: core::Strokes(strokes), heads: hashes("heads", &heads)?, content: hash("content", &content)? },
+            Self::Rate { visit, satisfaction, reasons, comment } => C::Rate {
+                visit: visit.0.into(),
+                satisfaction: satisfaction.into(),
+                reasons: reasons.into_iter().map(Into::into).collect(),
+                comment,
+            },
+            Self::Sign { visit, name, strokes, heads, content } => C::Sign {
+                visit: visit.0.into(),
+                name,
+                strokes: core::Strokes(strokes),
+                heads: hashes("heads", &heads)?,
+                content: hash("content", &content)?,
+            },
             Self::RefuseSignature { visit, reason } => C::RefuseSignature { visit: visit.0.into(), reason },
-            Self::TakePayment { visit, id, amount, method, reference } => C::TakePayment { visit: visit.0.into(), id: id.0.into(), amount: core::Fen(amount), method: method.into(), reference },
-            Self::Spend { visit, id, amount, category, note } => C::Spend { visit: visit.0.into(), id: id.0.into(), amount: core::Fen(amount), category: category.into(), note },
-            Self::EditText { doc, field, text, seen } => C::EditText { doc: doc.into(), field, text, seen: hashes("seen", &seen)? },
-            Self::ChooseClash { doc, path, choice } => C::ChooseClash { doc: doc.into(), path, choice: hash("choice", &choice)? },
-            Self::State { id, complaint, proposal, text } => C::State { id: id.0.into(), complaint: complaint.map(|id| id.0.into()), proposal, text },
-            Self::Suggest { id, title, text, work_order } => C::Suggest { id: id.0.into(), title, text, work_order: work_order.map(|id| id.0.into()) },
+            Self::TakePayment { visit, id, amount, method, reference } => C::TakePayment {
+                visit: visit.0.into(),
+                id: id.0.into(),
+                amount: core::Fen(amount),
+                method: method.into(),
+                reference,
+            },
+            Self::Spend { visit, id, amount, category, note } => C::Spend {
+                visit: visit.0.into(),
+                id: id.0.into(),
+                amount: core::Fen(amount),
+                category: category.into(),
+                note,
+            },
+            Self::EditText { doc, field, text, seen } => {
+                C::EditText { doc: doc.into(), field, text, seen: hashes("seen", &seen)? }
+            }
+            Self::ChooseClash { doc, path, choice } => {
+                C::ChooseClash { doc: doc.into(), path, choice: hash("choice", &choice)? }
+            }
+            Self::State { id, complaint, proposal, text } => {
+                C::State { id: id.0.into(), complaint: complaint.map(|id| id.0.into()), proposal, text }
+            }
+            Self::Suggest { id, title, text, work_order } => {
+                C::Suggest { id: id.0.into(), title, text, work_order: work_order.map(|id| id.0.into()) }
+            }
         })
     }
 }

@@ -89,8 +89,20 @@ macro_rules! ids {
     ($($t:ident),+) => {$(impl Mirror for core::$t { type As = Id; fn mirror(self) -> Id { Id(self.0) } })+};
 }
 ids!(
-    TenantId, DeviceId, DocId, ItemId, StaffId, CustomerId, RequestId, WorkOrderId, VisitId, FollowUpId, ComplaintId,
-    StatementId, SuggestionId, AppraisalId
+    TenantId,
+    DeviceId,
+    DocId,
+    ItemId,
+    StaffId,
+    CustomerId,
+    RequestId,
+    WorkOrderId,
+    VisitId,
+    FollowUpId,
+    ComplaintId,
+    StatementId,
+    SuggestionId,
+    AppraisalId
 );
 
 macro_rules! by {

@@ -66,10 +66,7 @@ impl Onsite {
     }
 
     /// Asks or does something with the engine, off the caller's thread.
-    async fn with<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Engine) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    async fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Engine) -> Result<T> + Send + 'static) -> Result<T> {
         let open = self.opened()?;
         blocking(move || work(&mut open.engine())).await
     }
@@ -86,8 +83,7 @@ impl Onsite {
         blocking(move || {
             let folder = PathBuf::from(&options.folder);
             std::fs::create_dir_all(&folder).map_err(onsite_core::Error::from)?;
-            let conn =
-                rusqlite::Connection::open(folder.join("device.sqlite")).map_err(onsite_core::Error::from)?;
+            let conn = rusqlite::Connection::open(folder.join("device.sqlite")).map_err(onsite_core::Error::from)?;
             let blobs = FolderBlobs::open(folder.join("blobs"))?;
             let engine = Engine::open(conn, Box::new(SystemEnv), Box::new(blobs))?;
             let engine = Arc::new(Mutex::new(engine));
@@ -169,8 +165,7 @@ impl Onsite {
     /// # Errors
     /// As [`Onsite::execute`]; `Invalid` where it is no such JSON.
     pub async fn execute_json(&self, command: String) -> Result<Vec<Doc>> {
-        let command: core::Command =
-            serde_json::from_str(&command).map_err(|e| OnsiteError::invalid("command", e))?;
+        let command: core::Command = serde_json::from_str(&command).map_err(|e| OnsiteError::invalid("command", e))?;
         self.with(move |e| Ok(e.execute(&command)?.docs.mirror())).await
     }
 
@@ -392,8 +387,10 @@ impl Onsite {
             }
         });
         let done = unless(cancel, work).await;
-        if let Some(told) = told {
-            told.stop();
+        if let Some((ends, told)) = told {
+            ends.cancel();
+            // The listener has heard the end before the caller does.
+            let _told = told.await;
         }
         done
     }
@@ -455,8 +452,11 @@ async fn unwatch(open: Arc<Open>, id: WatchId) {
     let _done = tokio::task::spawn_blocking(move || open.engine().unwatch(id)).await;
 }
 
-/// Tells how far a sync has got at every commit, until stopped; then once more.
-fn tell_progress(open: &Arc<Open>, listener: Arc<dyn ProgressListener>) -> Result<Arc<Subscription>> {
+/// Tells how far a sync has got at every commit, until its token is cancelled; then once more.
+fn tell_progress(
+    open: &Arc<Open>,
+    listener: Arc<dyn ProgressListener>,
+) -> Result<(CancellationToken, tokio::task::JoinHandle<()>)> {
     let woken = Arc::new(Notify::new());
     let id = watch(open, {
         let woken = Arc::clone(&woken);
@@ -464,7 +464,7 @@ fn tell_progress(open: &Arc<Open>, listener: Arc<dyn ProgressListener>) -> Resul
     });
     let token = open.ends.child_token();
     let (ended, open) = (token.clone(), Arc::clone(open));
-    runtime()?.spawn(async move {
+    let told = runtime()?.spawn(async move {
         loop {
             let last = tokio::select! { biased; () = ended.cancelled() => true, () = woken.notified() => false };
             let (held, heard) = (Arc::clone(&open), Arc::clone(&listener));
@@ -487,5 +487,5 @@ fn tell_progress(open: &Arc<Open>, listener: Arc<dyn ProgressListener>) -> Resul
         }
         unwatch(open, id).await;
     });
-    Ok(Subscription::new(token))
+    Ok((token, told))
 }

@@ -150,6 +150,11 @@ fn missing_packages() -> Vec<&'static str> {
     if !on_path("cc") {
         missing.push("gcc");
     }
+    // Debian's Python brings no environments of its own; a Python from elsewhere does.
+    let makes_environments = Command::new("python3").args(["-c", "import ensurepip, venv"]).output();
+    if !makes_environments.is_ok_and(|o| o.status.success()) {
+        missing.push("python3-venv");
+    }
     missing
 }
 
@@ -192,6 +197,29 @@ fn sim(features: &[&str], args: &[&str]) -> Result<()> {
     run("cargo", &all, &[])
 }
 
+/// Builds the Python package into an environment of its own, checks its types and lives its day against a real server.
+fn python() -> Result<()> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target = std::path::absolute(target)?;
+    let (venv, package) = (target.join("python"), root().join("mobile-bindings/python"));
+    let tool = |name: &str| venv.join("bin").join(name).display().to_string();
+    if !venv.join("bin/maturin").is_file() {
+        run("python3", &["-m", "venv", &venv.display().to_string()], &[])?;
+        run(&tool("pip"), &["install", "--quiet", "maturin>=1.9,<2", "pytest>=8,<10", "mypy>=1.13,<3"], &[])?;
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", venv.join("bin").display());
+    let (venv_text, onsite) = (venv.display().to_string(), target.join("debug/onsite").display().to_string());
+    let env = [("VIRTUAL_ENV", venv_text.as_str()), ("PATH", path.as_str()), ("ONSITE_BIN", onsite.as_str())];
+    let manifest = package.join("pyproject.toml").display().to_string();
+    std::env::set_current_dir(&package)?;
+    let done = run(&tool("maturin"), &["develop", "--quiet", "--locked"], &env)
+        .and_then(|()| run(&tool("mypy"), &["--config-file", &manifest], &env))
+        .and_then(|()| run(&tool("pytest"), &["-q"], &env));
+    std::env::set_current_dir(root())?;
+    done
+}
+
 fn test(quick: bool) -> Result<()> {
     let begin = Instant::now();
     install_what_is_missing()?;
@@ -217,6 +245,7 @@ fn test(quick: bool) -> Result<()> {
     run("cargo", &args, &env)?;
     unreferenced_snapshots(&references)?;
     if !quick {
+        python()?;
         // One build for both: bugs can be planted in it, and none is.
         sim(PLANTED, &["--seeds", "2000"])?;
         sim(PLANTED, &["--planted"])?;
