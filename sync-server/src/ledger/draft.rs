@@ -210,9 +210,16 @@ impl<'a> Draft<'a> {
     }
 
     /// Loads documents (new ones as their genesis).
+    ///
+    /// # Errors
+    /// [`Error::Moved`] where a rule has read another version of one: what was decided on that would undo
+    /// what came between; the storage's.
     pub(crate) async fn load(&mut self, docs: &[DocRef]) -> Result<()> {
         let wanted: Vec<DocId> = docs.iter().map(|d| d.id).filter(|d| !self.works.contains_key(d)).collect();
         for loaded in self.ledger.storage().load(self.tenant, &wanted).await? {
+            if self.reader.read_other_than(&loaded.view) {
+                return Err(Error::Moved);
+            }
             let entity = loaded.view.entity()?;
             self.reader.know(&loaded.view, &entity);
             self.order.push(loaded.row.doc);

@@ -74,7 +74,11 @@ impl Ledger {
         F: Future<Output = Result<(Batch, T)>>,
     {
         for _ in 0..TRIES {
-            let (batch, answer) = prepare().await?;
+            let (batch, answer) = match prepare().await {
+                // What a rule had read moved before its document was loaded: decide anew.
+                Err(Error::Moved) => continue,
+                prepared => prepared?,
+            };
             if batch.is_empty() {
                 return Ok((Committed { head: self.company(tenant).await?.head, ..Committed::default() }, answer));
             }

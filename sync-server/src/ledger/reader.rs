@@ -65,6 +65,12 @@ impl<'a> Reader<'a> {
         self.views.get(&doc)?.as_ref().map(|row| &row.0)
     }
 
+    /// Whether a rule has read another version of this document, or that it was not there.
+    pub(crate) fn read_other_than(&self, view: &View) -> bool {
+        let read = self.views.get(&view.summary.doc.id);
+        read.is_some_and(|row| row.as_ref().is_none_or(|row| row.0.ver != view.ver))
+    }
+
     /// Takes a row in that was loaded with its document.
     pub(crate) fn know(&mut self, view: &View, entity: &Entity) {
         if let Entry::Vacant(entry) = self.views.entry(view.summary.doc.id) {

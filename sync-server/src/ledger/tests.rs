@@ -1630,3 +1630,49 @@ proptest::proptest! {
         assert_eq!(parts, whole);
     }
 }
+
+/// Found by the simulation: an edit that came between a rule's reading and the loading of its document was undone.
+#[tokio::test]
+async fn what_comes_between_reading_and_loading_is_not_undone() {
+    let town = Town::new(4711).await;
+    let clerk = Author { staff: town.id(), roles: [Role::Clerk].into(), device_code: None };
+    let id: CustomerId = town.id();
+    let put = |name: &str| Command::PutCustomer {
+        id,
+        name: name.into(),
+        code: "K1".into(),
+        project_completed: None,
+        call_interval_days: None,
+    };
+    town.ledger.execute(town.tenant, &clerk, &put("旧名"), None).await.unwrap();
+    let at = DocRef::new(Kind::Customer, id);
+    let draft = || draft::Draft::new(&town.ledger, town.tenant, 1);
+
+    let (mut early, mut absent) = (draft(), draft());
+    let read = early.reader.ask(|w| w.get::<Customer>(id)).await.unwrap();
+    assert_eq!(read.unwrap().name, "旧名");
+    let later: CustomerId = town.id();
+    assert!(absent.reader.ask(|w| w.get::<Customer>(later)).await.unwrap().is_none());
+    town.ledger.execute(town.tenant, &clerk, &put("新名"), None).await.unwrap();
+    let other = Command::PutCustomer {
+        id: later,
+        name: "乙厂".into(),
+        code: "K2".into(),
+        project_completed: None,
+        call_interval_days: None,
+    };
+    town.ledger.execute(town.tenant, &clerk, &other, None).await.unwrap();
+    assert!(matches!(early.load(&[at]).await, Err(Error::Moved)));
+    assert!(matches!(absent.load(&[DocRef::new(Kind::Customer, later)]).await, Err(Error::Moved)));
+    let mut fresh = draft();
+    fresh.load(&[at]).await.unwrap();
+    assert_eq!(fresh.reader.ask(|w| w.get::<Customer>(id)).await.unwrap().unwrap().name, "新名");
+
+    // Who prepares a commit decides anew then.
+    let tries = std::cell::Cell::new(0);
+    let prepare = || async {
+        tries.set(tries.get() + 1);
+        if tries.get() < 3 { Err(Error::Moved) } else { Ok((Batch::default(), tries.get())) }
+    };
+    assert_eq!(town.ledger.commit(town.tenant, prepare).await.unwrap().1, 3);
+}
