@@ -199,13 +199,14 @@ fn ahead(moment: Millis, now: Millis) -> bool {
     moment.since(now) > Millis::MINUTE
 }
 
-/// Makes an enrolment code for a person.
+/// Makes an enrolment code for a person; `by` whom is in the audit chain.
 ///
 /// # Errors
 /// [`Error::NotFound`] where there is no such person, or they left.
 pub async fn device_code(
     ledger: &Ledger,
     tenant: TenantId,
+    by: StaffId,
     staff: StaffId,
     url: &str,
     lives_seconds: u64,
@@ -222,18 +223,24 @@ pub async fn device_code(
         let selector = short[..SELECTOR].to_owned();
         let invitation =
             Invitation { made: now, tenant, staff, long: digest(&long), short: digest(&short), tries: 0, used: None };
-        let put = ledger
-            .storage()
-            .put_record(GLOBAL, "invitation", record(selector.clone(), &invitation, Some(expires))?, Some(0), now)
-            .await?;
-        if put {
-            let found = Record {
-                key: digest(&long),
-                body: serde_json::Value::String(selector),
-                expires: Some(expires),
-                ver: 0,
-            };
-            ledger.storage().put_record(GLOBAL, "code", found, None, now).await?;
+        let found = Record {
+            key: digest(&long),
+            body: serde_json::Value::String(selector.clone()),
+            expires: Some(expires),
+            ver: 0,
+        };
+        let put = |table: &str, record, expect| RecordWrite { tenant: GLOBAL, table: table.into(), record, expect };
+        let invitation = record(selector, &invitation, Some(expires))?;
+        let batch = Batch {
+            now,
+            records: vec![put("invitation", invitation, Some(0)), put("code", found, None)],
+            audit: vec![audit(ledger, by, "device.code", staff.to_string())],
+            ..Batch::default()
+        };
+        let done = ledger.storage().commit(tenant, batch).await;
+        // Another code has this selector: another one is drawn.
+        if !matches!(done, Err(Error::Moved)) {
+            done?;
             let code = grouped(&long, 5);
             let url = format!("{}/enrol#{code}", url.trim_end_matches('/'));
             return Ok(DeviceCode { code, short_code: grouped(&short, 4), url, expires });

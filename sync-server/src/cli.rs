@@ -270,7 +270,15 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
             let ledger = crate::open(&config).await?;
             let company = office::find_company(&ledger, &args.company).await?;
             let staff = auth::find_staff(&ledger, company, &args.staff).await?;
-            let code = auth::device_code(&ledger, company, staff, &config.url(), config.auth.code_seconds).await?;
+            let code = auth::device_code(
+                &ledger,
+                company,
+                StaffId(uuid::Uuid::nil()),
+                staff,
+                &config.url(),
+                config.auth.code_seconds,
+            )
+            .await?;
             print_code(&code, config.auth.code_seconds)
         }
         Command::RevokeDevice(args) => {

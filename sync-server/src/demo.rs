@@ -249,7 +249,15 @@ async fn play(office: &mut Office, args: &DemoArgs, tell: &Teller, url: &str) ->
         let engine = Engine::open(conn.map_err(Error::Core)?, Box::new(onsite_core::env::SystemEnv), Box::new(blobs));
         let engine = Arc::new(Mutex::new(engine.map_err(Error::Core)?));
         let client = Client::new(Arc::clone(&engine), "onsite-demo").map_err(Error::Core)?;
-        let code = auth::device_code(&office.ledger, office.tenant, office.technicians[i], url, 600).await?;
+        let code = auth::device_code(
+            &office.ledger,
+            office.tenant,
+            StaffId(uuid::Uuid::nil()),
+            office.technicians[i],
+            url,
+            600,
+        )
+        .await?;
         client.enrol(url, &code.code, name).await.map_err(Error::Core)?;
         phones.push(Phone { name, engine, client });
     }

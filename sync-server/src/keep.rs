@@ -111,6 +111,17 @@ pub async fn backup(config: &Config, ledger: &Ledger, to: &Path) -> Result<Manif
     if to.exists() {
         return Err(Error::Conflict { code: "exists", detail: format!("{} is there already", to.display()) });
     }
+    // First, so that the copy knows of it too.
+    for tenant in ledger.storage().tenants().await? {
+        let entry = Audit {
+            at: ledger.env().now(),
+            by: StaffId(uuid::Uuid::nil()),
+            action: "server.backup".into(),
+            subject: String::new(),
+            detail: serde_json::Value::Null,
+        };
+        ledger.storage().audit(tenant.id, vec![entry]).await?;
+    }
     let partial = beside(to, ".partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;

@@ -176,7 +176,7 @@ async fn a_photo_is_on_the_disk_before_anybody_says_so() {
     std::fs::create_dir(root.join("phone")).unwrap();
     std::fs::File::open(&root).unwrap().sync_all().unwrap();
     let phone = Phone::open(&root.join("phone"), Link::to(running.addr).unwrap()).unwrap();
-    let code = onsite_server::auth::device_code(ledger, tenant, li, "http://x", 600).await.unwrap();
+    let code = onsite_server::auth::device_code(ledger, tenant, li, li, "http://x", 600).await.unwrap();
     phone.client.enrol(&phone.link.url(), &code.code, "测试手机").await.unwrap();
     let request = RequestId(Uuid::now_v7());
     let report = Command::ReportRepair {

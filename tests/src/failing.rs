@@ -557,7 +557,7 @@ fn a_servers_clock_set_back_ends_what_was_good_for_a_time_and_keeps_what_counts(
         let li = town.technicians[0];
         let mut phone = Phone::open(Connection::open_in_memory().unwrap(), 1, NOON, SharedBlobs::default()).unwrap();
         let key = phone.engine.begin_enrolment().unwrap();
-        let code = onsite_server::auth::device_code(&town.ledger, town.tenant, li, "http://x", 600).await.unwrap();
+        let code = onsite_server::auth::device_code(&town.ledger, town.tenant, li, li, "http://x", 600).await.unwrap();
         let request = |code: &str| onsite_core::sync::protocol::EnrolRequest {
             code: code.into(),
             public_key: key.to_vec(),
@@ -579,7 +579,7 @@ fn a_servers_clock_set_back_ends_what_was_good_for_a_time_and_keeps_what_counts(
         for command in &commands {
             town.office(command).await.unwrap();
         }
-        let late = onsite_server::auth::device_code(&town.ledger, town.tenant, li, "http://x", 600).await.unwrap();
+        let late = onsite_server::auth::device_code(&town.ledger, town.tenant, li, li, "http://x", 600).await.unwrap();
         let limits = onsite_server::config::Auth::default();
         onsite_server::auth::set_password(&town.ledger, town.tenant, town.boss.staff, "boss", "a long passphrase")
             .await

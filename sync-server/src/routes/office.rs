@@ -269,7 +269,15 @@ pub(super) async fn device_code(
 ) -> Result<Json<auth::DeviceCode>, Error> {
     let ForStaff { staff } = json(&headers, &body)?;
     auth::require(&who.author, &MANAGERS)?;
-    let made = auth::device_code(&app.ledger, who.tenant, staff, &app.config.url(), app.config.auth.code_seconds).await;
+    let made = auth::device_code(
+        &app.ledger,
+        who.tenant,
+        who.author.staff,
+        staff,
+        &app.config.url(),
+        app.config.auth.code_seconds,
+    )
+    .await;
     made.map(Json)
 }
 

@@ -175,7 +175,7 @@ impl World {
     }
 
     async fn code(&self, staff: StaffId) -> auth::DeviceCode {
-        auth::device_code(&self.app.ledger, self.tenant, staff, "https://x", 600).await.unwrap()
+        auth::device_code(&self.app.ledger, self.tenant, staff, staff, "https://x", 600).await.unwrap()
     }
 
     async fn enrol(&self, code: &str, key: &SigningKey) -> Answer {
@@ -197,7 +197,7 @@ impl World {
 
     async fn phone_of(&self, tenant: TenantId, seed: u8) -> (EnrolAnswer, SigningKey, String) {
         let staff = self.staff(tenant, "张三", &[Role::Technician]).await;
-        let code = auth::device_code(&self.app.ledger, tenant, staff, "https://x", 600).await.unwrap();
+        let code = auth::device_code(&self.app.ledger, tenant, staff, staff, "https://x", 600).await.unwrap();
         let key = SigningKey::from_bytes(&[seed; 32]);
         let who: EnrolAnswer = serde_json::from_value(self.enrol(&code.code, &key).await.good(200).json()).unwrap();
         let token = self.token_for(&who, &key).await.good(200).json();
@@ -275,7 +275,11 @@ async fn bad_enrolments_say_what_is_wrong() {
     w.env.advance(600_001);
     w.enrol(&code.code, &SigningKey::from_bytes(&[1; 32])).await.problem(400, "wrong_code");
     let nobody = StaffId(w.env.new_id());
-    assert!(auth::device_code(&w.app.ledger, w.tenant, nobody, "https://x", 600).await.is_err());
+    assert!(auth::device_code(&w.app.ledger, w.tenant, nobody, nobody, "https://x", 600).await.is_err());
+    // Who made the codes is in the audit chain, and nothing of one that was not made.
+    let made = w.app.ledger.storage().audit_log(w.tenant, 0, 1000).await.unwrap();
+    let made: Vec<_> = made.iter().filter(|row| row.entry.contains("\"device.code\"")).collect();
+    assert!(!made.is_empty() && !made.iter().any(|row| row.entry.contains(&nobody.to_string())));
 }
 
 #[tokio::test]

@@ -57,7 +57,9 @@ impl Company {
         for n in 0..technicians {
             let (staff, mine) = founding.technician(n, jobs, &customers).await?;
             all.push(mine);
-            codes.push(auth::device_code(&founding.ledger, founding.tenant, staff, "http://x", 86_400).await?.code);
+            codes.push(
+                auth::device_code(&founding.ledger, founding.tenant, staff, staff, "http://x", 86_400).await?.code,
+            );
         }
         Ok(Self { dir, jobs: all, codes })
     }
