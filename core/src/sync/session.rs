@@ -951,7 +951,7 @@ fn verdicts(
     }
     let mut accepted: BTreeMap<DocId, Vec<ChangeHash>> = BTreeMap::new();
     let mut refused: BTreeMap<DocId, Vec<(ChangeHash, Refusal)>> = BTreeMap::new();
-    let mut reused: BTreeSet<DocId> = BTreeSet::new();
+    let mut reused: BTreeMap<DocId, Vec<ChangeHash>> = BTreeMap::new();
     for Verdict { doc, hash, fate } in verdicts {
         // A word about what was never sent means nothing.
         if !sent.contains(&(doc, hash)) {
@@ -965,7 +965,7 @@ fn verdicts(
                 refused.entry(doc).or_default().push((hash, why));
             }
             Fate::ActorReused => {
-                reused.insert(doc);
+                reused.entry(doc).or_default().push(hash);
             }
             Fate::NeedDeps(deps) => {
                 outbox::attempted(tx, doc, hash, "need_deps")?;
@@ -989,10 +989,15 @@ fn verdicts(
         taken.refused += refusals.len() as u64;
         taken.nearer |= moved > 0;
     }
-    for doc in reused {
+    for (doc, hashes) in reused {
         let Some(held) = chunks::held(tx, doc)? else { continue };
         let actor = another(tx, meta::actor(tx)?, fresh)?;
-        reissue_waiting(tx, held.doc, Some(actor.device), actor, now, written)?;
+        // Of another device, given back to a restored server whose place it was taken meanwhile: nobody
+        // but who holds it can say it again, and it would be asked for without end.
+        let waiting = outbox::waiting(tx, doc)?;
+        let foreign = |c: &Change| c.header.author().is_none_or(|a| a.device != actor.device);
+        let others = waiting.iter().any(|c| hashes.contains(&c.header.hash) && foreign(c));
+        reissue_waiting(tx, held.doc, (!others).then_some(actor.device), actor, now, written)?;
         taken.progress = true;
     }
     Ok(())

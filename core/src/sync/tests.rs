@@ -510,6 +510,44 @@ fn a_twins_change_under_the_same_number_is_taken_and_ours_written_again() {
     assert_eq!(got.skipped, []);
 }
 
+/// Found by the simulation: such a change was sent, and refused, without end.
+#[test]
+fn anothers_change_whose_number_was_taken_meanwhile_is_said_again_by_who_holds_it() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 1);
+    let mut doc = Doc::new(Kind::Visit);
+    let theirs = foreign(id, &mut doc, note("别人写的"));
+    let mut session = Session::new(SessionOptions::default());
+    start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &SyncAnswer { docs: vec![delivery(id, &doc)], ..answer(1) }));
+    edit(&mut device, id, outcome(Outcome::Completed));
+    // A restored server lost it, and its author, restored too, wrote something else under its number.
+    let queued = device.store.commit(|tx| outbox::requeue(tx, id, std::slice::from_ref(&theirs), Lane::Rest, T0));
+    assert_eq!(queued.unwrap(), 1);
+    let request = start(&mut session, &mut device);
+    assert_eq!(pushed(&request).len(), 2);
+    let verdicts = request.push.iter().flat_map(|p| &p.changes).map(|bytes| {
+        let hash = Change::parse(bytes.to_vec()).unwrap().header.hash;
+        let reused = hash == theirs.header.hash;
+        Verdict {
+            doc: id.id,
+            hash,
+            fate: if reused { Fate::ActorReused } else { Fate::NeedDeps(vec![theirs.header.hash]) },
+        }
+    });
+    let message = SyncAnswer { verdicts: verdicts.collect(), ..answer(2) };
+    let next = sent(&take(&mut session, &mut device, &message));
+    assert!(!pushed(&next).contains(&(id.id, theirs.header.hash)), "not once more under the number that is taken");
+    let actor = meta::actor(device.read()).unwrap();
+    for change in next.push.iter().flat_map(|p| &p.changes) {
+        assert_eq!(Change::parse(change.to_vec()).unwrap().header.author(), Some(actor));
+    }
+    let here = visit(&device, id);
+    assert_eq!((here.remarks.0.as_str(), here.outcome), ("别人写的", Some(Outcome::Completed)));
+    report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(3) }));
+    assert!(outbox::account(device.read()).unwrap().safe_to_hand_in());
+}
+
 #[test]
 fn a_document_that_left_waits_for_its_unsent_edit() {
     let (mut device, _) = device(1);
