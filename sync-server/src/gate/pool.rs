@@ -225,14 +225,22 @@ pub fn worker_limits(mut args: impl Iterator<Item = std::ffi::OsString>) -> Opti
 pub fn work(memory: u64, seconds: u64) -> ExitCode {
     // A malformed change makes Automerge panic; that is caught, and nobody's news.
     std::panic::set_hook(Box::new(|_| {}));
-    match confine(memory).and_then(|()| serve(seconds)) {
+    match answers().and_then(|output| confine(memory).and_then(|()| serve(seconds, output))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn serve(seconds: u64) -> std::io::Result<()> {
-    let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
+/// Where answers go, and nothing else: Automerge prints of some malformed documents, and one word
+/// among the answers would cost the worker. What is printed is lost.
+fn answers() -> std::io::Result<std::fs::File> {
+    let output = rustix::io::dup(std::io::stdout())?;
+    rustix::stdio::dup2_stdout(std::io::stderr())?;
+    Ok(output.into())
+}
+
+fn serve(seconds: u64, mut output: std::fs::File) -> std::io::Result<()> {
+    let mut input = std::io::stdin().lock();
     loop {
         let mut len = [0; 4];
         match input.read_exact(&mut len) {
