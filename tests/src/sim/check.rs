@@ -181,6 +181,20 @@ fn own_part(row: Summary) -> Summary {
 
 // ---- the phones ----
 
+/// That a phone's file is whole: each document loads with the heads and the content that its row tells of.
+/// At any time, so also after a commit that failed.
+pub(super) fn whole(phone: &Phone) -> Checked {
+    let conn = phone.disk.store.read();
+    for held in chunks::held_in(conn, &[]).map_err(text)? {
+        let at = |what: &str| format!("{} {}: {what}", held.doc.kind.name(), held.doc.id);
+        let doc = chunks::load(conn, held.doc.id).map_err(text)?.ok_or_else(|| at("cannot be loaded"))?;
+        must(doc.heads() == held.heads, || at("its row has other heads than its bytes"))?;
+        let row = views::show(conn, held.doc.id).map_err(text)?;
+        must(doc.entity().ok().as_ref() == Some(&row.entity), || at("its row shows other content"))?;
+    }
+    Ok(())
+}
+
 fn phone(world: &World, n: usize, books: &Books) -> Checked {
     let phone = &world.phones[n];
     let conn = phone.disk.store.read();

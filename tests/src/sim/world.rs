@@ -391,6 +391,7 @@ impl World {
             return Err(format!("phone {n}: {e}"));
         }
         self.stats.failed_commits += 1;
+        check::whole(&self.phones[n]).map_err(|e| format!("phone {n}, after a commit that failed: {e}"))?;
         self.phones[n].flight = None;
         if self.dice.percent(60) {
             self.phones[n].crash();
