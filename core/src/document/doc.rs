@@ -7,7 +7,7 @@ use crate::domain::{ChangeHash, DeviceId, Entity, Kind, Millis, StaffId, Write};
 use crate::error::{Error, Result};
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{ActorId, Automerge, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue, Value};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Most bytes of keys and values that one change may write: what is over could
 /// not pass a gate once operations are added ([`screen::MAX_CHANGE_BYTES`]).
@@ -224,6 +224,22 @@ impl Doc {
     pub fn entity_at(&self, heads: &[ChangeHash]) -> Result<Entity> {
         let heads = self.known(heads, "heads")?;
         guard(|| Ok(codec::unflatten(self.kind, codec::leaves(&self.inner, self.kind, Some(&heads))).entity))
+    }
+
+    /// What a change of this document set, by path, with the values it left; null where it took a value out.
+    ///
+    /// # Errors
+    /// Where its parents or itself are not here.
+    pub fn leaves_set(&self, change: &Change) -> Result<BTreeMap<String, serde_json::Value>> {
+        let before = super::leaves(&self.entity_at(&change.header.deps)?)?;
+        let mut after = super::leaves(&self.entity_at(&[change.header.hash])?)?;
+        for path in before.keys() {
+            if !after.contains_key(path) {
+                after.insert(path.clone(), serde_json::Value::Null);
+            }
+        }
+        after.retain(|path, value| before.get(path) != Some(value));
+        Ok(after)
     }
 
     /// Does all `writes` as one change of `actor`; `None` if nothing differs.

@@ -14,6 +14,8 @@ pub(crate) mod tests;
 
 use crate::domain::{ChangeHash, DeviceId, Entity, Millis, StaffId};
 use crate::error::{Error, Result};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 pub use doc::{Doc, History, Misfit};
 pub use reissue::{Reissued, reissue, reissue_foreign};
@@ -166,6 +168,32 @@ fn person(message: &str) -> Option<StaffId> {
 
 fn parse(bytes: &[u8]) -> Result<automerge::Change> {
     guard(|| automerge::Change::try_from(bytes).map_err(|e| malformed(e.to_string())))
+}
+
+/// A content's leaves by path; what is empty has none.
+///
+/// # Errors
+/// Where the content cannot be told as JSON.
+pub fn leaves(entity: &Entity) -> Result<BTreeMap<String, Value>> {
+    fn walk(prefix: &str, map: Map<String, Value>, out: &mut BTreeMap<String, Value>) {
+        for (key, value) in map {
+            let path = if prefix.is_empty() { key } else { format!("{prefix}/{key}") };
+            match value {
+                Value::Null => {}
+                Value::Object(inner) => walk(&path, inner, out),
+                leaf => {
+                    out.insert(path, leaf);
+                }
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    let json = serde_json::to_value(entity).map_err(|e| Error::Damaged(format!("a document's content: {e}")))?;
+    if let Value::Object(mut map) = json {
+        map.remove("kind");
+        walk("", map, &mut out);
+    }
+    Ok(out)
 }
 
 /// Runs Automerge over bytes or documents that others made. It panics on some malformed

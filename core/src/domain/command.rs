@@ -331,6 +331,10 @@ pub trait World {
     fn complaints(&self, _from: Millis, _to: Millis) -> Option<Vec<ComplaintId>> {
         None
     }
+    /// The work orders that answer a request, where that can be told without reading all of its customer's.
+    fn answers(&self, _request: RequestId) -> Option<Vec<WorkOrderId>> {
+        None
+    }
     /// Up to when all devices of a person have sent what they hold; `None` where that is not known.
     fn synced_until(&self, _staff: StaffId) -> Option<Millis> {
         None

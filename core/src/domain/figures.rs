@@ -1,8 +1,8 @@
 //! The office's figures, each with numerator, denominator and unknowns.
 
 use super::{
-    Complaint, CustomerId, Date, Fen, FollowUp, ItemId, Millis, Outcome, Satisfaction, Settings, StaffId, Stamp, Visit,
-    VisitId, WorkOrder, WorkOrderId, WorkType, Zone,
+    Complaint, CustomerId, Date, DocRef, Fen, FollowUp, FollowUpId, ItemId, Kind, Millis, Outcome, Satisfaction,
+    Settings, StaffId, Stamp, Visit, VisitId, WorkOrder, WorkOrderId, WorkType, Zone,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,28 +40,9 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn of(unit: Unit) -> Self {
-        Self { numerator: 0, denominator: 0, unknown: 0, provisional: 0, unit }
-    }
-
     /// Numerator ÷ denominator; `None` where there is nothing to divide by.
     pub fn value(&self) -> Option<f64> {
         (self.denominator != 0).then(|| self.numerator as f64 / self.denominator as f64)
-    }
-
-    fn count(&mut self, hit: bool) {
-        self.numerator += i64::from(hit);
-        self.denominator += 1;
-    }
-
-    fn sum(&mut self, amount: Option<i64>) {
-        match amount {
-            Some(amount) => {
-                self.numerator = self.numerator.saturating_add(amount);
-                self.denominator += 1;
-            }
-            None => self.unknown += 1,
-        }
     }
 }
 
@@ -80,46 +61,65 @@ impl Period {
     }
 }
 
-/// What the figures need of one job.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What the figures need of one job. As JSON it is what a server keeps beside its rows: what is
+/// absent is left out.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobFacts {
     /// The work order.
     pub work_order: WorkOrderId,
     /// The customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<CustomerId>,
     /// The machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equipment: Option<ItemId>,
     /// Installation or repair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_type: Option<WorkType>,
     /// When it was reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Millis>,
     /// Everybody who was sent.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub technicians: BTreeSet<StaffId>,
     /// Latest arrival.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Millis>,
     /// Arrival on the current dispatch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrived: Option<Stamp>,
     /// Cancelled by the office.
+    #[serde(default)]
     pub cancelled: bool,
     /// The first result: when, and whether it was 已完成.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_result: Option<(Millis, bool)>,
     /// When the service was completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<Millis>,
     /// Milliseconds worked on all visits, pauses taken off; `None` where one of them is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_ms: Option<i64>,
     /// When the machine ran again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<Millis>,
     /// Each visit with a result: when, and how the customer rated it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ratings: Vec<(Millis, Option<Satisfaction>)>,
     /// Complaints about the job, those without ground left out.
+    #[serde(default)]
     pub complaints: i64,
     /// 需要收回的尾款金额
+    #[serde(default)]
     pub due: Fen,
     /// Taken from the customer.
+    #[serde(default)]
     pub collected: Fen,
     /// Expected stay on the current dispatch, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_stay: Option<i64>,
     /// Departure minus arrival on the current dispatch, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actual_stay: Option<i64>,
 }
 
@@ -160,8 +160,10 @@ impl JobFacts {
 }
 
 /// What the figures need of one follow-up call that was or is due.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CallFacts {
+    /// The call, or the customer who is due one.
+    pub doc: DocRef,
     /// The day it was due.
     pub due: Date,
     /// When it was done.
@@ -172,14 +174,15 @@ pub struct CallFacts {
 
 impl CallFacts {
     /// Of a recorded call; `None` where it was not due on any day.
-    pub fn recorded(call: &FollowUp) -> Option<Self> {
+    pub fn recorded(id: FollowUpId, call: &FollowUp) -> Option<Self> {
         let done = call.done.as_ref();
-        Some(Self { due: call.due?, done: done.map(|m| m.at.best()), by: done.map(|m| m.by) })
+        let doc = DocRef::new(Kind::FollowUp, id);
+        Some(Self { doc, due: call.due?, done: done.map(|m| m.at.best()), by: done.map(|m| m.by) })
     }
 
     /// Of a call that is due (see [`super::stage::next_call`]) and not recorded.
-    pub fn open(due: Date) -> Self {
-        Self { due, done: None, by: None }
+    pub fn open(customer: CustomerId, due: Date) -> Self {
+        Self { doc: DocRef::new(Kind::Customer, customer), due, done: None, by: None }
     }
 }
 
@@ -213,6 +216,104 @@ pub struct Figures {
     pub stay_variance: Figure,
 }
 
+/// A figure's name, as in [`Figures`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names of the fields of `Figures`")]
+pub enum FigureName {
+    FirstTimeFix,
+    RepeatVisits,
+    OnTimeArrival,
+    Mttr,
+    TimeToRestore,
+    Csat,
+    AnswerRate,
+    ComplaintRate,
+    CallsOnTime,
+    Collection,
+    StayVariance,
+}
+
+impl FigureName {
+    /// Every figure, in the order of [`Figures`].
+    pub const ALL: [FigureName; 11] = [
+        FigureName::FirstTimeFix,
+        FigureName::RepeatVisits,
+        FigureName::OnTimeArrival,
+        FigureName::Mttr,
+        FigureName::TimeToRestore,
+        FigureName::Csat,
+        FigureName::AnswerRate,
+        FigureName::ComplaintRate,
+        FigureName::CallsOnTime,
+        FigureName::Collection,
+        FigureName::StayVariance,
+    ];
+
+    /// What its numerator counts.
+    pub fn unit(self) -> Unit {
+        match self {
+            FigureName::Mttr | FigureName::TimeToRestore | FigureName::StayVariance => Unit::Milliseconds,
+            FigureName::Collection => Unit::Fen,
+            FigureName::ComplaintRate => Unit::Rate,
+            _ => Unit::Share,
+        }
+    }
+}
+
+/// What one job or call adds to one figure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Case {
+    /// The figure.
+    pub figure: FigureName,
+    /// The job, or the call.
+    pub doc: DocRef,
+    /// What is added to numerator and denominator; `None`: too little is known.
+    pub adds: Option<(i64, i64)>,
+    /// It may still change.
+    pub provisional: bool,
+}
+
+/// Sums of cases: wide, so that their order decides nothing even beyond the bounds.
+#[derive(Default)]
+struct Sums([(i128, i128, i64, i64); FigureName::ALL.len()]);
+
+impl Sums {
+    fn add(&mut self, case: Case) {
+        let sum = &mut self.0[case.figure as usize];
+        match case.adds {
+            Some((numerator, denominator)) => {
+                sum.0 += i128::from(numerator);
+                sum.1 += i128::from(denominator);
+            }
+            None => sum.2 += 1,
+        }
+        sum.3 += i64::from(case.provisional);
+    }
+
+    fn figures(&self) -> Figures {
+        let narrow = |sum: i128| sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let of = |name: FigureName| {
+            let (numerator, denominator, unknown, provisional) = self.0[name as usize];
+            let (numerator, denominator) = (narrow(numerator), narrow(denominator));
+            Figure { numerator, denominator, unknown, provisional, unit: name.unit() }
+        };
+        Figures {
+            first_time_fix: of(FigureName::FirstTimeFix),
+            repeat_visits: of(FigureName::RepeatVisits),
+            on_time_arrival: of(FigureName::OnTimeArrival),
+            mttr: of(FigureName::Mttr),
+            time_to_restore: of(FigureName::TimeToRestore),
+            csat: of(FigureName::Csat),
+            answer_rate: of(FigureName::AnswerRate),
+            complaint_rate: of(FigureName::ComplaintRate),
+            calls_on_time: of(FigureName::CallsOnTime),
+            collection: of(FigureName::Collection),
+            stay_variance: of(FigureName::StayVariance),
+        }
+    }
+}
+
 /// When repairs of each machine were reported, to find repeats.
 struct Repeats(BTreeMap<ItemId, Vec<(Millis, WorkOrderId)>>);
 
@@ -236,10 +337,136 @@ impl Repeats {
     }
 }
 
+/// All that figures are reckoned from: made once, asked of any period.
+pub struct Reckoning<'a> {
+    jobs: &'a [JobFacts],
+    calls: &'a [CallFacts],
+    settings: &'a Settings,
+    now: Millis,
+    repeats: Repeats,
+}
+
+impl<'a> Reckoning<'a> {
+    /// `jobs` are all known jobs, also outside the periods to be asked of: a repeat may fall after their end.
+    pub fn new(jobs: &'a [JobFacts], calls: &'a [CallFacts], settings: &'a Settings, now: Millis) -> Self {
+        Self { jobs, calls, settings, now, repeats: Repeats::new(jobs) }
+    }
+
+    /// The figures of a period.
+    pub fn figures(&self, period: Period) -> Figures {
+        let mut sums = Sums::default();
+        self.each(period, None, |case| sums.add(case));
+        sums.figures()
+    }
+
+    /// The figures of one person's jobs, and of the calls they made.
+    pub fn figures_of(&self, period: Period, staff: StaffId) -> Figures {
+        let mut sums = Sums::default();
+        self.each(period, Some(staff), |case| sums.add(case));
+        sums.figures()
+    }
+
+    /// The figures of each technician's jobs, and of the calls they made.
+    /// A job of several people counts for each of them.
+    pub fn by_technician(&self, period: Period) -> BTreeMap<StaffId, Figures> {
+        let mut sums: BTreeMap<StaffId, Sums> = BTreeMap::new();
+        let mut cases = Vec::new();
+        for job in self.jobs {
+            cases.clear();
+            self.job(job, period, &mut |case| cases.push(case));
+            for staff in &job.technicians {
+                let theirs = sums.entry(*staff).or_default();
+                cases.iter().for_each(|case| theirs.add(*case));
+            }
+        }
+        for call in self.calls {
+            if let Some(theirs) = call.by.and_then(|by| sums.get_mut(&by)) {
+                self.call(call, period, &mut |case| theirs.add(case));
+            }
+        }
+        sums.into_iter().map(|(staff, sums)| (staff, sums.figures())).collect()
+    }
+
+    /// Every case that the figures of a period are summed from; of one person's jobs and calls, where given.
+    pub fn each(&self, period: Period, staff: Option<StaffId>, mut add: impl FnMut(Case)) {
+        for job in self.jobs.iter().filter(|j| staff.is_none_or(|s| j.technicians.contains(&s))) {
+            self.job(job, period, &mut add);
+        }
+        for call in self.calls.iter().filter(|c| staff.is_none_or(|s| c.by == Some(s))) {
+            self.call(call, period, &mut add);
+        }
+    }
+
+    fn job(&self, job: &JobFacts, period: Period, add: &mut dyn FnMut(Case)) {
+        use FigureName as F;
+        let (now, doc) = (self.now, DocRef::new(Kind::WorkOrder, job.work_order));
+        let window = self.settings.repeat_days.max(0).saturating_mul(Millis::DAY);
+        let repair = job.work_type == Some(WorkType::Repair);
+        let mut put = |figure, adds, provisional| add(Case { figure, doc, adds, provisional });
+        let share = |hit: bool| Some((i64::from(hit), 1));
+        let sum = |amount: Option<i64>| amount.map(|a| (a, 1));
+        if let Some((at, fixed)) = job.first_result.filter(|(at, _)| repair && period.holds(*at)) {
+            let until = at.plus(window);
+            if !fixed {
+                put(F::FirstTimeFix, share(false), false);
+            } else if job.equipment.is_none() {
+                put(F::FirstTimeFix, None, false);
+            } else {
+                let again = self.repeats.again(job, at, until);
+                put(F::FirstTimeFix, share(!again), !again && now <= until);
+            }
+        }
+        if let Some(deadline) = job.deadline.filter(|d| period.holds(*d) && !job.cancelled) {
+            put(F::OnTimeArrival, job.arrived.and_then(|a| a.after(deadline)).and_then(|late| share(!late)), false);
+        }
+        for (_, rating) in job.ratings.iter().filter(|(at, _)| period.holds(*at)) {
+            put(F::AnswerRate, share(rating.is_some()), false);
+            let content = |r: Satisfaction| matches!(r, Satisfaction::VerySatisfied | Satisfaction::Satisfied);
+            put(F::Csat, rating.and_then(|r| share(content(r))), false);
+        }
+        let Some(completed) = job.completed.filter(|at| period.holds(*at)) else { return };
+        if job.equipment.is_some() {
+            let until = completed.plus(window);
+            let again = self.repeats.again(job, completed, until);
+            put(F::RepeatVisits, share(again), !again && now <= until);
+        } else {
+            put(F::RepeatVisits, None, false);
+        }
+        if repair {
+            put(F::Mttr, sum(job.work_ms), false);
+            let restored = job.restored.zip(job.reported).map(|(r, from)| r.since(from)).filter(|ms| *ms >= 0);
+            put(F::TimeToRestore, sum(restored), false);
+        }
+        put(F::ComplaintRate, sum(Some(job.complaints)), false);
+        if job.due > Fen(0) {
+            put(F::Collection, Some((job.collected.0, job.due.0)), false);
+        }
+        if let Some(expected) = job.expected_stay {
+            put(F::StayVariance, sum(job.actual_stay.map(|actual| actual.saturating_sub(expected))), false);
+        }
+    }
+
+    fn call(&self, call: &CallFacts, period: Period, add: &mut dyn FnMut(Case)) {
+        let zone = Zone::of(self.settings);
+        if !period.holds(zone.start(call.due)) {
+            return;
+        }
+        let end = zone.end(call.due);
+        let on_time = match call.done {
+            Some(done) => Some(done < end),
+            None if self.now >= end => Some(false),
+            // Its day is not over: nothing can be said.
+            None => None,
+        };
+        let adds = on_time.map(|hit| (i64::from(hit), 1));
+        add(Case { figure: FigureName::CallsOnTime, doc: call.doc, adds, provisional: false });
+    }
+}
+
 /// The figures of a period. `jobs` are all known jobs, also outside the
 /// period: a repeat may fall after its end.
 pub fn figures(jobs: &[JobFacts], calls: &[CallFacts], period: Period, settings: &Settings, now: Millis) -> Figures {
-    of(&mut jobs.iter(), &mut calls.iter(), &Repeats::new(jobs), period, settings, now)
+    Reckoning::new(jobs, calls, settings, now).figures(period)
 }
 
 /// The figures of each technician's jobs, and of the calls each person made.
@@ -251,106 +478,5 @@ pub fn by_technician(
     settings: &Settings,
     now: Millis,
 ) -> BTreeMap<StaffId, Figures> {
-    let repeats = Repeats::new(jobs);
-    let mut theirs: BTreeMap<StaffId, Vec<&JobFacts>> = BTreeMap::new();
-    for job in jobs {
-        for staff in &job.technicians {
-            theirs.entry(*staff).or_default().push(job);
-        }
-    }
-    let of_each = theirs.into_iter().map(|(staff, jobs)| {
-        let mut own = calls.iter().filter(|c| c.by == Some(staff));
-        (staff, of(&mut jobs.into_iter(), &mut own, &repeats, period, settings, now))
-    });
-    of_each.collect()
-}
-
-fn of(
-    jobs: &mut dyn Iterator<Item = &JobFacts>,
-    calls: &mut dyn Iterator<Item = &CallFacts>,
-    repeats: &Repeats,
-    period: Period,
-    settings: &Settings,
-    now: Millis,
-) -> Figures {
-    let share = Figure::of(Unit::Share);
-    let mut f = Figures {
-        first_time_fix: share,
-        repeat_visits: share,
-        on_time_arrival: share,
-        mttr: Figure::of(Unit::Milliseconds),
-        time_to_restore: Figure::of(Unit::Milliseconds),
-        csat: share,
-        answer_rate: share,
-        complaint_rate: Figure::of(Unit::Rate),
-        calls_on_time: share,
-        collection: Figure::of(Unit::Fen),
-        stay_variance: Figure::of(Unit::Milliseconds),
-    };
-    let (mut collected, mut due) = (0i128, 0i128);
-    let window = settings.repeat_days.max(0).saturating_mul(Millis::DAY);
-    for job in jobs {
-        let repair = job.work_type == Some(WorkType::Repair);
-        if let Some((at, fixed)) = job.first_result.filter(|(at, _)| repair && period.holds(*at)) {
-            let until = at.plus(window);
-            if !fixed {
-                f.first_time_fix.count(false);
-            } else if job.equipment.is_none() {
-                f.first_time_fix.unknown += 1;
-            } else {
-                let again = repeats.again(job, at, until);
-                f.first_time_fix.count(!again);
-                f.first_time_fix.provisional += i64::from(!again && now <= until);
-            }
-        }
-        if let Some(deadline) = job.deadline.filter(|d| period.holds(*d) && !job.cancelled) {
-            match job.arrived.and_then(|a| a.after(deadline)) {
-                Some(late) => f.on_time_arrival.count(!late),
-                None => f.on_time_arrival.unknown += 1,
-            }
-        }
-        for (_, rating) in job.ratings.iter().filter(|(at, _)| period.holds(*at)) {
-            f.answer_rate.count(rating.is_some());
-            match rating {
-                Some(r) => f.csat.count(matches!(r, Satisfaction::VerySatisfied | Satisfaction::Satisfied)),
-                None => f.csat.unknown += 1,
-            }
-        }
-        let Some(completed) = job.completed.filter(|at| period.holds(*at)) else { continue };
-        if job.equipment.is_some() {
-            let until = completed.plus(window);
-            let again = repeats.again(job, completed, until);
-            f.repeat_visits.count(again);
-            f.repeat_visits.provisional += i64::from(!again && now <= until);
-        } else {
-            f.repeat_visits.unknown += 1;
-        }
-        if repair {
-            f.mttr.sum(job.work_ms);
-            let restored = job.restored.zip(job.reported).map(|(r, from)| r.since(from)).filter(|ms| *ms >= 0);
-            f.time_to_restore.sum(restored);
-        }
-        f.complaint_rate.sum(Some(job.complaints));
-        if job.due > Fen(0) {
-            // Wide, so that the order of jobs decides nothing even beyond the bounds.
-            collected += i128::from(job.collected.0);
-            due += i128::from(job.due.0);
-        }
-        if let Some(expected) = job.expected_stay {
-            f.stay_variance.sum(job.actual_stay.map(|actual| actual.saturating_sub(expected)));
-        }
-    }
-    let narrow = |sum: i128| sum.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-    (f.collection.numerator, f.collection.denominator) = (narrow(collected), narrow(due));
-    let zone = Zone::of(settings);
-    for call in calls.filter(|c| period.holds(zone.start(c.due))) {
-        let end = zone.end(call.due);
-        match call.done {
-            Some(done) => f.calls_on_time.count(done < end),
-            None if now >= end => f.calls_on_time.count(false),
-            // Its day is not over: nothing can be said.
-            None => f.calls_on_time.unknown += 1,
-        }
-    }
-    f
+    Reckoning::new(jobs, calls, settings, now).by_technician(period)
 }

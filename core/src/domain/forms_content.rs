@@ -9,6 +9,7 @@ use super::{
     StaffId, Visit, WorkOrder, WorkOrderId, WorkType,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::Digest as _;
 use std::collections::BTreeMap;
 
@@ -62,6 +63,30 @@ struct VisitContent<'a> {
     customer_comment: &'a str,
 }
 
+/// What is signed as JSON, the items by their ids: to be compared leaf by leaf.
+fn shown(content: &impl Serialize) -> Value {
+    let mut json = serde_json::to_value(content).unwrap_or_default();
+    if let Some(items) = json.get_mut("items").map(Value::take) {
+        let by_id = |item: Value| {
+            let id = item["id"].as_str()?.to_owned();
+            Some((id, item))
+        };
+        let items = items.as_array().cloned().unwrap_or_default().into_iter().filter_map(by_id);
+        json["items"] = Value::Object(items.collect());
+    }
+    json
+}
+
+/// Form 1's signed content (see [`dispatch_content`]) as JSON, leaf by leaf; items by their ids.
+pub fn dispatch_shown(order: &WorkOrder) -> Value {
+    shown(&dispatch_form(order))
+}
+
+/// Form 2's signed content (see [`visit_content`]) as JSON, leaf by leaf; items by their ids.
+pub fn visit_shown(visit: &Visit) -> Value {
+    shown(&visit_form(visit))
+}
+
 fn hash(content: &impl Serialize) -> Sha256 {
     // Plain structs of strings and numbers: there is nothing in them that JSON could refuse.
     let json = serde_json::to_vec(content).unwrap_or_default();
@@ -71,8 +96,12 @@ fn hash(content: &impl Serialize) -> Sha256 {
 /// Hash of form 1's signed content: all it shows but the signatures, the
 /// quantities issued and brought back, the final number and the bookings.
 pub fn dispatch_content(order: &WorkOrder) -> Sha256 {
+    hash(&dispatch_form(order))
+}
+
+fn dispatch_form(order: &WorkOrder) -> DispatchContent<'_> {
     let d = &order.dispatch;
-    hash(&DispatchContent {
+    DispatchContent {
         form: "dispatch-1",
         order_date: d.order_date,
         customer_name: &d.customer_name,
@@ -95,7 +124,7 @@ pub fn dispatch_content(order: &WorkOrder) -> Sha256 {
         cash_advance: d.cash_advance,
         balance_to_collect: d.balance_to_collect,
         remarks: &d.remarks,
-    })
+    }
 }
 
 /// Hash of form 2's content as shown to the customer. Left out: the signature
@@ -104,8 +133,12 @@ pub fn dispatch_content(order: &WorkOrder) -> Sha256 {
 /// heads kept in the signature, and a photo of the running machine taken
 /// afterwards must not void it.
 pub fn visit_content(visit: &Visit) -> Sha256 {
+    hash(&visit_form(visit))
+}
+
+fn visit_form(visit: &Visit) -> VisitContent<'_> {
     let acceptance = visit.acceptance.as_ref();
-    hash(&VisitContent {
+    VisitContent {
         form: "visit-1",
         work_order: visit.work_order,
         request: visit.request,
@@ -130,7 +163,7 @@ pub fn visit_content(visit: &Visit) -> Sha256 {
         satisfaction: visit.satisfaction,
         dissatisfaction_reasons: visit.dissatisfaction_reasons.iter().copied().collect(),
         customer_comment: &visit.customer_comment,
-    })
+    }
 }
 
 /// Where a signature under form 1 stands.

@@ -61,10 +61,13 @@ pub fn parent(entity: &Entity) -> Option<DocId> {
 pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
 
 /// The work order that answers a request: one not cancelled before one that
-/// is, then the first opened. Found through the request's customer.
+/// is, then the first opened. Found through the request's customer where the world cannot tell.
 pub fn answering(id: RequestId, request: &Request, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
-    let orders = world.children(Kind::WorkOrder, request.customer?.into());
-    let answers = orders.into_iter().filter_map(|o| Some((o.into(), world.get::<WorkOrder>(o)?)));
+    let customer = request.customer?;
+    let orders = world.answers(id).unwrap_or_else(|| {
+        world.children(Kind::WorkOrder, customer.into()).into_iter().map(WorkOrderId::from).collect()
+    });
+    let answers = orders.into_iter().filter_map(|o| Some((o, world.get::<WorkOrder>(o)?)));
     answers.filter(|(_, w)| w.request == Some(id)).min_by_key(|(o, w)| (w.cancelled.is_some(), *o))
 }
 
@@ -110,6 +113,36 @@ pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
     }
     rows.remove(&doc);
     rows.into_iter().collect()
+}
+
+/// Most documents of a kind that [`retitled`] looks at: the newest.
+const RETITLED: usize = 200;
+
+/// The rows whose title is a customer's name, for when it has changed: jobs not dispatched yet, requests that
+/// name nobody else, visits, calls and complaints; of each kind the newest.
+pub fn retitled(doc: DocRef, world: &dyn World) -> Vec<DocRef> {
+    if doc.kind != Kind::Customer {
+        return Vec::new();
+    }
+    let newest = |kind| world.children(kind, doc.id).into_iter().rev().take(RETITLED);
+    let under = |kind, of: DocId| world.children(kind, of).into_iter().map(move |id| DocRef::new(kind, id));
+    let mut rows: Vec<DocRef> = newest(Kind::FollowUp).map(|id| DocRef::new(Kind::FollowUp, id)).collect();
+    rows.extend(newest(Kind::Complaint).map(|id| DocRef::new(Kind::Complaint, id)));
+    for id in newest(Kind::WorkOrder) {
+        // Form 1 keeps the name it was issued with.
+        if world.get::<WorkOrder>(id).is_some_and(|w| w.dispatch.customer_name.trim().is_empty()) {
+            rows.push(DocRef::new(Kind::WorkOrder, id));
+            rows.extend(under(Kind::Visit, id));
+        }
+        rows.extend(under(Kind::Complaint, id));
+    }
+    for id in newest(Kind::Request) {
+        if world.get::<Request>(id).is_some_and(|r| r.customer_name.trim().is_empty()) {
+            rows.push(DocRef::new(Kind::Request, id));
+        }
+        rows.extend(under(Kind::Visit, id));
+    }
+    rows
 }
 
 /// Who reads a document of their own account, and which documents share readers with it.

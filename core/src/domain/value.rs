@@ -1,6 +1,7 @@
 //! Leaf values of documents.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::{Add, Deref, Neg, Sub};
 
@@ -108,8 +109,28 @@ impl<T> Deref for Atomic<T> {
     }
 }
 
+thread_local! {
+    static OPENED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`; whatever it serialises has every [`Atomic`] as the object it holds, not as a text of JSON.
+/// For answers that nobody reads back into a document.
+pub fn opened<T>(f: impl FnOnce() -> T) -> T {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            OPENED.set(self.0);
+        }
+    }
+    let _before = Before(OPENED.replace(true));
+    f()
+}
+
 impl<T: Serialize> Serialize for Atomic<T> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if OPENED.get() {
+            return self.0.serialize(s);
+        }
         s.serialize_str(&serde_json::to_string(&self.0).map_err(serde::ser::Error::custom)?)
     }
 }
@@ -182,4 +203,21 @@ hex_type! {
 hex_type! {
     /// The hash of a change: its identity everywhere.
     ChangeHash
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_atomic_is_a_text_in_documents_and_an_object_in_answers() {
+        let value = Atomic(BTreeMap::from([("why", Atomic(1))]));
+        let text = serde_json::to_value(&value).unwrap();
+        assert_eq!(text, serde_json::json!(r#"{"why":"1"}"#));
+        assert_eq!(opened(|| serde_json::to_value(&value)).unwrap(), serde_json::json!({ "why": 1 }));
+        let unwound = std::panic::catch_unwind(|| opened(|| panic!("on purpose")));
+        assert!(unwound.is_err());
+        assert_eq!(serde_json::to_value(&value).unwrap(), text, "and a text again, also after a panic");
+    }
 }

@@ -4,14 +4,14 @@ use super::{
     ClashedDoc, Detail, Engine, Explanation, HistoryEntry, Job, Line, Missing, Page, ReadyToLeave, RefusedDecision,
     RefusedEdit, RefusedLeaf, Status, ToSign, Today,
 };
-use crate::document::{Change, Clash, Doc};
+use crate::document::{Change, Clash, Doc, leaves};
 use crate::domain::entitlement::of_work_order;
 use crate::domain::forms_content::{dispatch_content, visit_content};
 use crate::domain::stage::{Contradiction, job_visits, request_stage, stage, visit_stage};
 use crate::domain::summary::{answering, order_of};
 use crate::domain::{
-    ChangeHash, Customer, Date, DocRef, Entity, Kind, Staff, StaffId, VisitId, WorkOrder, WorkOrderId, World as _,
-    WorldExt as _, Zone,
+    Customer, Date, DocRef, Entity, Kind, Staff, StaffId, VisitId, WorkOrder, WorkOrderId, World as _, WorldExt as _,
+    Zone,
 };
 use crate::error::{Error, Result};
 use crate::forms::{dispatch_data, render_dispatch, render_visit, visit_data};
@@ -19,7 +19,7 @@ use crate::messages::Language;
 use crate::store::outbox::Refused;
 use crate::store::{View, chunks, meta, outbox, views};
 use crate::sync::device::clashed;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes of a document that [`Engine::history`] explains leaf by leaf.
@@ -260,7 +260,7 @@ impl Engine {
                 device: header.author().map(|a| a.device),
                 at: header.at,
                 paths: match n < EXPLAINED {
-                    true => leaves(&held, change)?.into_keys().take(PATHS).collect(),
+                    true => held.leaves_set(change)?.into_keys().take(PATHS).collect(),
                     false => Vec::new(),
                 },
                 delivery: if waiting.contains(&header.hash) {
@@ -338,14 +338,15 @@ impl Engine {
     fn refused_leaves(&self, edit: &Refused, all: &[Refused]) -> Result<(crate::domain::Millis, Vec<RefusedLeaf>)> {
         let change = Change::parse(edit.bytes.clone())?;
         let doc = chunks::load_or_new(self.device.read(), edit.doc)?;
-        let stands = flatten(&doc.entity()?)?;
+        let stands = leaves(&doc.entity()?)?;
         let mut old = doc;
         // Its own history aside: a new actor's edits written since do not matter to it.
         for other in all.iter().rev().filter(|r| r.doc == edit.doc && r.id <= edit.id) {
             // One whose parents are gone cannot be shown leaf by leaf.
             let _ = old.apply([other.bytes.as_slice()]);
         }
-        let leaves = leaves(&old, &change)?
+        let leaves = old
+            .leaves_set(&change)?
             .into_iter()
             .take(PATHS)
             .map(|(path, mine)| RefusedLeaf { stands: stands.get(&path).cloned().unwrap_or(Value::Null), path, mine })
@@ -464,41 +465,4 @@ impl Engine {
             _ => Err(Error::NotFound(visit.to_string())),
         }
     }
-}
-
-/// An entity's leaves by path.
-fn flatten(entity: &Entity) -> Result<BTreeMap<String, Value>> {
-    fn walk(prefix: &str, map: Map<String, Value>, out: &mut BTreeMap<String, Value>) {
-        for (key, value) in map {
-            let path = if prefix.is_empty() { key } else { format!("{prefix}/{key}") };
-            match value {
-                Value::Null => {}
-                Value::Object(inner) => walk(&path, inner, out),
-                leaf => {
-                    out.insert(path, leaf);
-                }
-            }
-        }
-    }
-    let mut out = BTreeMap::new();
-    let json = serde_json::to_value(entity).map_err(|e| Error::Damaged(format!("a document's content: {e}")))?;
-    if let Value::Object(mut map) = json {
-        map.remove("kind");
-        walk("", map, &mut out);
-    }
-    Ok(out)
-}
-
-/// What a change set, by path, with the values it left.
-fn leaves(doc: &Doc, change: &Change) -> Result<BTreeMap<String, Value>> {
-    let before: &[ChangeHash] = &change.header.deps;
-    let before = flatten(&doc.entity_at(before)?)?;
-    let mut after = flatten(&doc.entity_at(&[change.header.hash])?)?;
-    for path in before.keys() {
-        if !after.contains_key(path) {
-            after.insert(path.clone(), Value::Null);
-        }
-    }
-    after.retain(|path, value| before.get(path) != Some(value));
-    Ok(after)
 }

@@ -9,7 +9,7 @@ mod shown;
 mod visit;
 
 pub use dispatch::{DispatchFormData, ItemLine, SignoffLine, dispatch_data, render_dispatch};
-pub use shown::{stay, strokes_svg};
+pub use shown::{qr_svg, stay, strokes_svg};
 pub use visit::{
     CheckLine, EventLine, PartLine, PhotoLine, ReceiptLine, SignatureShown, VisitFormData, render_visit, visit_data,
 };

@@ -77,7 +77,7 @@ pub fn strokes_svg(strokes: &str) -> String {
 }
 
 /// A QR code of `text` as inline SVG; empty where it does not fit into one.
-pub(super) fn qr_svg(text: &str) -> String {
+pub fn qr_svg(text: &str) -> String {
     let Ok(code) = qrcode::QrCode::with_error_correction_level(text.as_bytes(), qrcode::EcLevel::M) else {
         return String::new();
     };

@@ -2,8 +2,10 @@
 
 use super::protocol::{EnrolAnswer, TokenRequest};
 use crate::document::{Actor, Doc, reissue};
-use crate::domain::summary::{parent, summary, touches};
-use crate::domain::{Author, ChangeHash, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp, World};
+use crate::domain::summary::{parent, retitled, summary, touches};
+use crate::domain::{
+    Author, ChangeHash, Customer, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp, World, WorldExt as _,
+};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
@@ -288,6 +290,11 @@ impl Written {
         let mut touched = BTreeSet::new();
         for (doc, entity) in &self.docs {
             touched.extend(touches(*doc, entity, &world));
+            if let Entity::Customer(now) = entity
+                && world.stored.get::<Customer>(doc.id).is_some_and(|before| before.name != now.name)
+            {
+                touched.extend(retitled(*doc, &world));
+            }
         }
         let rows: BTreeSet<DocRef> = self.docs.keys().chain(&touched).copied().collect();
         let rows: Vec<_> = rows

@@ -101,8 +101,13 @@ fn calls_on_time_and_complaints() {
     let settings = Settings::default();
     let zone = Zone::of(&settings);
     let day: Date = "1970-03-01".parse().unwrap();
-    let call = |done| CallFacts { due: day, done, by: Some(tech(1)) };
-    let calls = [call(Some(zone.at(day, 23, 59))), call(Some(zone.end(day))), CallFacts::open(day)];
+    let doc = DocRef::new(Kind::FollowUp, FollowUpId(uuid::Uuid::from_u128(9)));
+    let call = |done| CallFacts { doc, due: day, done, by: Some(tech(1)) };
+    let calls = [
+        call(Some(zone.at(day, 23, 59))),
+        call(Some(zone.end(day))),
+        CallFacts::open(CustomerId(uuid::Uuid::from_u128(8)), day),
+    ];
     let before = figures(&[], &calls, YEAR, &settings, zone.at(day, 12, 0)).calls_on_time;
     assert_eq!((pair(before), before.unknown), ((1, 2), 1));
     assert_eq!(pair(figures(&[], &calls, YEAR, &settings, zone.end(day)).calls_on_time), (1, 3));

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// The role that signs in a place of form 1.
-pub(crate) fn role_of(place: SignoffRole) -> Role {
+pub fn role_of(place: SignoffRole) -> Role {
     match place {
         SignoffRole::Warehouse => Role::Warehouse,
         SignoffRole::ServiceManager => Role::ServiceManager,
@@ -168,10 +168,12 @@ fn open(c: &mut Case<'_, '_>, command: &Command) -> Decided {
 
 /// A request is answered by one work order, unless that was cancelled.
 fn unanswered(c: &Case<'_, '_>, customer: crate::domain::CustomerId, request: RequestId) -> Check<()> {
-    let taken =
-        c.world.children(Kind::WorkOrder, customer.into()).into_iter().any(|id| {
-            c.world.get::<WorkOrder>(id).is_some_and(|w| w.request == Some(request) && w.cancelled.is_none())
-        });
+    let orders = c.world.answers(request).unwrap_or_else(|| {
+        c.world.children(Kind::WorkOrder, customer.into()).into_iter().map(WorkOrderId::from).collect()
+    });
+    let taken = orders
+        .into_iter()
+        .any(|id| c.world.get::<WorkOrder>(id).is_some_and(|w| w.request == Some(request) && w.cancelled.is_none()));
     if taken { no("already_dispatched", "request", "another work order answers this request") } else { Ok(()) }
 }
 

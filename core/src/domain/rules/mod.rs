@@ -25,8 +25,7 @@ use super::{
 use check::{Check, no};
 
 pub use codes::CODES;
-pub use dispatch::open_items;
-pub(crate) use dispatch::role_of as dispatch_role;
+pub use dispatch::{open_items, role_of as dispatch_role};
 pub use roles::roles_for;
 pub use texts::FIELDS;
 pub use visit::MEDIA_TYPES;

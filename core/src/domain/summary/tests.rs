@@ -241,3 +241,30 @@ fn every_kind_has_a_row_even_when_nothing_is_known() {
     }
     let _ = (Settings::default(), Statement::default(), ContractKind::Annual);
 }
+
+#[test]
+fn a_customers_new_name_reaches_the_rows_that_show_it() {
+    let mut w = Held::default();
+    let customer: CustomerId = id(1);
+    let file = w.put(customer, Entity::Customer(Customer { name: "旧名".into(), ..Customer::default() }));
+    let order = |name: &str| {
+        let mut order = WorkOrder { customer: Some(customer), round: 1, ..WorkOrder::default() };
+        order.dispatch.customer_name = name.into();
+        Entity::WorkOrder(order)
+    };
+    let planned = w.put(id::<WorkOrderId>(2), order(""));
+    let issued = w.put(id::<WorkOrderId>(3), order("旧名"));
+    let visit = Visit { work_order: Some(id(2)), round: 1, ..Visit::default() };
+    let visit = w.put(id::<VisitId>(4), Entity::Visit(visit));
+    let request = Request { customer: Some(customer), ..Request::default() };
+    let request = w.put(id::<RequestId>(5), Entity::Request(request));
+    let complaint = Complaint { work_order: Some(id(3)), customer: Some(customer), ..Complaint::default() };
+    let complaint = w.put(id::<DocId>(6), Entity::Complaint(complaint));
+    let call = w.put(id::<DocId>(7), Entity::FollowUp(FollowUp { customer: Some(customer), ..FollowUp::default() }));
+    let rows: BTreeSet<DocRef> = retitled(file, &w).into_iter().collect();
+    assert_eq!(rows, [planned, visit, request, complaint, call].into());
+    assert!(retitled(issued, &w).is_empty());
+    w.put(customer, Entity::Customer(Customer { name: "新名".into(), ..Customer::default() }));
+    assert!(rows.iter().all(|row| w.row(*row).title == "新名"));
+    assert_eq!(w.row(issued).title, "旧名", "form 1 keeps what it was issued with");
+}
