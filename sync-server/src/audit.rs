@@ -92,6 +92,15 @@ pub enum Broken {
     },
 }
 
+impl Broken {
+    /// The entry's number.
+    pub fn entry(self) -> u64 {
+        match self {
+            Self::Missing { n } | Self::Changed { n } | Self::Cut { n, .. } | Self::Rewritten { n } => n,
+        }
+    }
+}
+
 impl From<Broken> for Error {
     fn from(broken: Broken) -> Self {
         Error::Conflict { code: "audit_broken", detail: broken.to_string() }
@@ -104,23 +113,40 @@ impl From<Broken> for Error {
 /// # Errors
 /// `audit_broken` naming the first entry that does not hold; the storage's.
 pub async fn verify(storage: &dyn Storage, tenant: TenantId, expect: Option<Point>) -> Result<Point> {
-    let mut at = Point::BEGINNING;
-    loop {
-        let rows = storage.audit_log(tenant, at.n, PAGE).await?;
-        for row in &rows {
-            at.follow(row)?;
-            if expect.is_some_and(|e| e.n == at.n && e.hash != at.hash) {
-                return Err(Broken::Rewritten { n: at.n }.into());
-            }
-        }
-        if rows.len() < PAGE {
-            break;
-        }
+    let (at, broken) = walk(storage, tenant, expect).await?;
+    if let Some(broken) = broken {
+        return Err(broken.into());
     }
     match expect {
         Some(e) if e.n > at.n => Err(Broken::Cut { n: at.n + 1, last: at.n }.into()),
         Some(e) if e.n == 0 && e != Point::BEGINNING => Err(Broken::Rewritten { n: 0 }.into()),
         _ => Ok(at),
+    }
+}
+
+/// Follows a company's whole chain; answers how far it holds, and the first entry that does not.
+///
+/// # Errors
+/// The storage's.
+pub async fn follow(storage: &dyn Storage, tenant: TenantId) -> Result<(Point, Option<Broken>)> {
+    walk(storage, tenant, None).await
+}
+
+async fn walk(storage: &dyn Storage, tenant: TenantId, expect: Option<Point>) -> Result<(Point, Option<Broken>)> {
+    let mut at = Point::BEGINNING;
+    loop {
+        let rows = storage.audit_log(tenant, at.n, PAGE).await?;
+        for row in &rows {
+            if let Err(broken) = at.follow(row) {
+                return Ok((at, Some(broken)));
+            }
+            if expect.is_some_and(|e| e.n == at.n && e.hash != at.hash) {
+                return Ok((at, Some(Broken::Rewritten { n: at.n })));
+            }
+        }
+        if rows.len() < PAGE {
+            return Ok((at, None));
+        }
     }
 }
 
@@ -131,6 +157,8 @@ pub struct Entry {
     pub n: u64,
     /// What it says.
     pub entry: Audit,
+    /// Its hash.
+    pub hash: Sha256,
 }
 
 /// A part of a company's chain: `limit` entries after the entry `after`, or
@@ -143,12 +171,42 @@ pub async fn list(ledger: &Ledger, tenant: TenantId, after: Option<u64>, limit: 
         Some(after) => after,
         None => last(ledger.storage(), tenant).await?.saturating_sub(limit as u64),
     };
-    let rows = ledger.storage().audit_log(tenant, after, limit).await?;
+    read(ledger.storage().audit_log(tenant, after, limit).await?)
+}
+
+fn read(rows: Vec<AuditRow>) -> Result<Vec<Entry>> {
     let read = |row: AuditRow| match serde_json::from_str(&row.entry) {
-        Ok(entry) => Ok(Entry { n: row.n, entry }),
+        Ok(entry) => Ok(Entry { n: row.n, entry, hash: row.hash }),
         Err(_) => Err(Broken::Changed { n: row.n }.into()),
     };
     rows.into_iter().map(read).collect()
+}
+
+/// A page of the chain: `limit` entries after the number `after`, or, `descending`, those before it (the
+/// newest where it is not given), newest first.
+///
+/// # Errors
+/// As [`list`].
+pub async fn page(
+    ledger: &Ledger,
+    tenant: TenantId,
+    after: Option<u64>,
+    limit: usize,
+    descending: bool,
+) -> Result<Vec<Entry>> {
+    if !descending {
+        return list(ledger, tenant, Some(after.unwrap_or(0)), limit).await;
+    }
+    let end = match after {
+        Some(before) => before.saturating_sub(1),
+        None => last(ledger.storage(), tenant).await?,
+    };
+    let from = end.saturating_sub(limit as u64);
+    let most = usize::try_from(end - from).unwrap_or(limit);
+    let mut found = read(ledger.storage().audit_log(tenant, from, most).await?)?;
+    found.retain(|e| e.n <= end);
+    found.reverse();
+    Ok(found)
 }
 
 /// The number of the last entry, found in as many questions as it has binary digits.

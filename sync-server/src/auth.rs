@@ -108,6 +108,9 @@ fn grouped(code: &str, by: usize) -> String {
     code.as_bytes().chunks(by).map(|c| String::from_utf8_lossy(c).into_owned()).collect::<Vec<_>>().join("-")
 }
 
+/// Records of revoked devices that were told to wipe themselves.
+const TOLD: &str = "wipe_told";
+
 /// An enrolment code, shown once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceCode {
@@ -466,7 +469,7 @@ pub async fn token(ledger: &Ledger, request: &TokenRequest, lives_seconds: u64) 
         .map_err(|_| refused())?;
     // Only who proved the key learns of it.
     if device.revoked.is_some() {
-        return Err(Error::Revoked);
+        return Err(wipe(ledger, tenant, device.id).await);
     }
     // A nonce becomes one token, which can be put once: it serves no second time. A token
     // that lives shorter than its nonce is remembered as long.
@@ -493,10 +496,35 @@ pub async fn session(ledger: &Ledger, token: &str) -> Result<Session> {
     }
     let device = storage.device(kept.tenant, kept.device).await?.ok_or_else(ended)?;
     if device.revoked.is_some() {
-        return Err(Error::Revoked);
+        return Err(wipe(ledger, kept.tenant, device.id).await);
     }
     let roles = ledger.roles(kept.tenant, device.staff).await?;
     Ok(Session { tenant: kept.tenant, device: device.id, staff: device.staff, roles })
+}
+
+/// What a revoked device is told; that it was told is kept.
+async fn wipe(ledger: &Ledger, tenant: TenantId, device: DeviceId) -> Error {
+    let (storage, now) = (ledger.storage(), ledger.env().now());
+    let key = device.to_string();
+    let noted = async {
+        if storage.record(tenant, TOLD, &key, now).await?.is_none() {
+            storage.put_record(tenant, TOLD, record(key, &now, None)?, Some(0), now).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    if let Err(e) = noted.await {
+        tracing::warn!(error = %e, "noting that a device was told to wipe itself");
+    }
+    Error::Revoked
+}
+
+/// The revoked devices that have been told to wipe themselves.
+///
+/// # Errors
+/// The storage's.
+pub async fn told_to_wipe(ledger: &Ledger, tenant: TenantId) -> Result<BTreeSet<DeviceId>> {
+    let told = ledger.storage().records(tenant, TOLD, "", usize::MAX, ledger.env().now()).await?;
+    Ok(told.iter().filter_map(|r| r.key.parse().ok()).collect())
 }
 
 /// Revokes a device, at once and for good.

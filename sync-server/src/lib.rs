@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod device;
 pub mod error;
+mod facts;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gate;
@@ -19,6 +20,7 @@ pub mod office;
 pub mod problem;
 pub mod routes;
 pub mod storage;
+mod sync_log;
 mod term;
 
 pub use config::Config;
@@ -27,6 +29,7 @@ pub use error::{Error, Result};
 use crate::auth::{Lockout, Rate};
 use crate::blobs::Blobs;
 use crate::ledger::Ledger;
+use crate::sync_log::SyncLog;
 use onsite_core::domain::{DeviceId, Millis};
 use onsite_core::env::Env;
 use std::{
@@ -74,6 +77,7 @@ pub struct App {
     pub(crate) nonce_rate: Rate<DeviceId>,
     pub(crate) login_rate: Rate<IpAddr>,
     pub(crate) lockout: Lockout,
+    pub(crate) sync_log: SyncLog,
 }
 
 impl App {
@@ -93,6 +97,7 @@ impl App {
             nonce_rate: Rate::default(),
             login_rate: Rate::default(),
             lockout: Lockout::default(),
+            sync_log: SyncLog::default(),
         }))
     }
 
@@ -129,7 +134,10 @@ impl Running {
     /// # Errors
     /// Where serving failed.
     pub async fn wait(self) -> Result<()> {
-        self.task.await.map_err(|e| Error::Internal(format!("serving: {e}")))?.map_err(Error::File)
+        let served = self.task.await.map_err(|e| Error::Internal(format!("serving: {e}")))?.map_err(Error::File);
+        // What the last requests left to be written.
+        self.app.sync_log.flush(&self.app.ledger).await?;
+        served
     }
 }
 
@@ -197,6 +205,8 @@ pub async fn serve_with(mut config: Config, ledger: Ledger) -> Result<Running> {
         }
     };
     tokio::spawn(housekeeping(Arc::clone(&app)));
+    let noting = Arc::clone(&app);
+    tokio::spawn(async move { noting.sync_log.run(&noting.ledger, &noting.stopping).await });
     Ok(Running { addr, app, handle, task })
 }
 

@@ -3,13 +3,14 @@
 use super::Ledger;
 use super::reader::Reader;
 use crate::error::{Error, Result};
+use crate::facts;
 use crate::gate::{After, Offer, Screened, Trial};
-use crate::storage::{Audit, Batch, CounterStep, DocWrite, Loaded, NewChange, View};
+use crate::storage::{Audit, Batch, CounterStep, DocWrite, Fact, Loaded, NewChange, View};
 use onsite_core::document::{Actor, Doc};
 use onsite_core::domain::summary::{self, Summary, Ties};
 use onsite_core::domain::{
-    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, StaffId, TenantId, VisitId, WorkOrder, WorldExt as _,
-    Write, Zone,
+    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, StaffId, TenantId, VisitId, WorkOrder, World,
+    WorldExt as _, Write, Zone,
 };
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
@@ -37,6 +38,13 @@ fn told(before: &Entity, after: &Entity) -> Result<serde_json::Value> {
         said["left"] = a.left.is_some().into();
     }
     Ok(said)
+}
+
+/// A document's row, and what is kept beside it.
+fn row(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> (Summary, Result<Option<Fact>>) {
+    let row = summary::summary(doc, entity, world, now);
+    let fact = facts::of(doc, entity, row.due, world);
+    (row, fact)
 }
 
 /// One document of a draft. What others push onto it is tried elsewhere, on its
@@ -331,11 +339,19 @@ impl<'a> Draft<'a> {
                     detail: told(before, &work.entity)?,
                 });
             }
-            let (row, touches): (Summary, Vec<DocRef>) = self
+            let (row, fact, touches) = self
                 .reader
-                .ask(|w| (summary::summary(work.at, &work.entity, w, now), summary::touches(work.at, &work.entity, w)))
+                .ask(|w| {
+                    let (row, fact) = row(work.at, &work.entity, w, now);
+                    (row, fact, summary::touches(work.at, &work.entity, w))
+                })
                 .await?;
             touched.extend(touches);
+            if work.at.kind == Kind::Customer
+                && self.reader.view(*doc).is_some_and(|old| old.summary.title != row.title)
+            {
+                touched.extend(self.reader.ask(|w| summary::retitled(work.at, w)).await?);
+            }
             let Ties { readers, under, over } = summary::ties(&work.entity);
             batch.docs.push(DocWrite {
                 doc: work.at.id,
@@ -354,6 +370,7 @@ impl<'a> Draft<'a> {
                     summary: row,
                     clashes: work.clashes,
                     changed: now,
+                    fact: fact?,
                 },
                 changes: work.added,
                 readers,
@@ -363,9 +380,9 @@ impl<'a> Draft<'a> {
         }
         for at in touched.into_iter().filter(|at| !changed.contains(&at.id)) {
             let Some(entity) = self.reader.ask(|w| w.entity(at)).await? else { continue };
-            let row = self.reader.ask(|w| summary::summary(at, &entity, w, now)).await?;
+            let (summary, fact) = self.reader.ask(|w| row(at, &entity, w, now)).await?;
             if let Some(view) = self.reader.view(at.id) {
-                batch.touched.push(View { summary: row, ..view.clone() });
+                batch.touched.push(View { summary, fact: fact?, ..view.clone() });
             }
         }
         batch.counters.extend(self.counters.into_iter().map(|(name, (from, to))| CounterStep { name, from, to }));

@@ -10,6 +10,7 @@ mod tests;
 
 use crate::error::{Error, Result};
 use crate::gate::Gate;
+use crate::office::figures::Kept;
 use crate::storage::{AsideDecision, Audit, Batch, Committed, DeviceSync, ReadMark, SetAside, Storage, Tenant};
 use onsite_core::domain::{ChangeHash, DeviceId, DocId, Entity, Role, StaffId, TenantId};
 use onsite_core::env::Env;
@@ -47,6 +48,8 @@ pub struct Ledger {
     hub: Arc<Hub>,
     pub(crate) gate: Gate,
     aside_quota: u64,
+    /// What figures are reckoned from, as last read.
+    pub(crate) kept: Arc<Kept>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -58,7 +61,7 @@ impl std::fmt::Debug for Ledger {
 impl Ledger {
     /// A ledger over a storage, with the clock and dice of `env`. It tries foreign changes in this process.
     pub fn new(storage: Arc<dyn Storage>, env: Arc<dyn Env>) -> Self {
-        Self { storage, env, hub: Arc::default(), gate: Gate::inline(), aside_quota: 0 }
+        Self { storage, env, hub: Arc::default(), gate: Gate::inline(), aside_quota: 0, kept: Arc::default() }
     }
 
     /// The same ledger with another gate.

@@ -6,7 +6,9 @@
 
 use crate::error::Result;
 use crate::storage::{Device, DeviceSync, Key, Query, Storage, View};
-use onsite_core::domain::{ComplaintId, DocId, DocRef, Entity, Kind, Millis, StaffId, TenantId, World, summary};
+use onsite_core::domain::{
+    ComplaintId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, WorkOrderId, World, summary,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
@@ -16,13 +18,14 @@ struct Missed {
     children: BTreeSet<(Kind, DocId)>,
     codes: BTreeSet<String>,
     spans: BTreeSet<(Millis, Millis)>,
+    answers: BTreeSet<RequestId>,
     devices: bool,
 }
 
 impl Missed {
     fn nothing(&self) -> bool {
-        let Self { docs, children, codes, spans, devices } = self;
-        docs.is_empty() && children.is_empty() && codes.is_empty() && spans.is_empty() && !devices
+        let Self { docs, children, codes, spans, answers, devices } = self;
+        docs.is_empty() && children.is_empty() && codes.is_empty() && spans.is_empty() && answers.is_empty() && !devices
     }
 }
 
@@ -35,6 +38,7 @@ pub(crate) struct Reader<'a> {
     children: HashMap<(Kind, DocId), Vec<DocId>>,
     coded: HashMap<String, Vec<StaffId>>,
     complaints: HashMap<(Millis, Millis), Vec<ComplaintId>>,
+    answers: HashMap<RequestId, Vec<DocId>>,
     devices: Option<Vec<(Device, Option<DeviceSync>)>>,
     over: HashMap<DocId, (Kind, Box<Entity>)>,
     missed: RefCell<Missed>,
@@ -49,6 +53,7 @@ impl<'a> Reader<'a> {
             children: HashMap::new(),
             coded: HashMap::new(),
             complaints: HashMap::new(),
+            answers: HashMap::new(),
             devices: None,
             over: HashMap::new(),
             missed: RefCell::default(),
@@ -61,8 +66,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A row that is here already.
-    pub(crate) fn view(&self, doc: DocId) -> Option<&View> {
-        self.views.get(&doc)?.as_ref().map(|row| &row.0)
+    pub(crate) fn view(&self, doc: impl Into<DocId>) -> Option<&View> {
+        self.views.get(&doc.into())?.as_ref().map(|row| &row.0)
     }
 
     /// Whether a rule has read another version of this document, or that it was not there.
@@ -76,6 +81,12 @@ impl<'a> Reader<'a> {
         if let Entry::Vacant(entry) = self.views.entry(view.summary.doc.id) {
             entry.insert(Some(Box::new((view.clone(), entity.clone()))));
         }
+    }
+
+    /// Takes rows in that a rule will ask for, in one go.
+    pub(crate) async fn prefetch(&mut self, docs: impl IntoIterator<Item = DocId>) -> Result<()> {
+        let docs = docs.into_iter().filter(|d| !self.views.contains_key(d)).collect();
+        self.fetch(Missed { docs, ..Missed::default() }).await
     }
 
     /// Runs a rule on the world.
@@ -117,6 +128,10 @@ impl<'a> Reader<'a> {
         for span in missed.spans {
             let found = received(self.storage, self.tenant, span).await?;
             self.complaints.insert(span, found);
+        }
+        for request in missed.answers {
+            let found = self.storage.linked_to(self.tenant, request.into()).await?;
+            self.answers.insert(request, found);
         }
         if missed.devices {
             self.devices = Some(self.storage.devices(self.tenant).await?);
@@ -189,6 +204,18 @@ impl World for Reader<'_> {
         let over = self.over.iter().filter(|(_, (_, e))| inside(e)).map(|(doc, _)| ComplaintId::from(*doc));
         let all: BTreeSet<ComplaintId> = stored.iter().copied().chain(over).collect();
         Some(all.into_iter().collect())
+    }
+
+    /// A work order's readers read its request: the links tell which those are.
+    fn answers(&self, request: RequestId) -> Option<Vec<WorkOrderId>> {
+        let Some(stored) = self.answers.get(&request) else {
+            self.missed.borrow_mut().answers.insert(request);
+            return Some(Vec::new());
+        };
+        let answers = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
+        let over = self.over.iter().filter(|(_, (_, e))| answers(e)).map(|(doc, _)| *doc);
+        let all: BTreeSet<DocId> = stored.iter().copied().chain(over).collect();
+        Some(all.into_iter().map(WorkOrderId::from).collect())
     }
 
     /// The least of what a person's devices say of themselves: one that holds

@@ -1,28 +1,33 @@
 //! The whole route table, and what every request goes through.
 
+mod appraisals;
 mod blobs;
+mod desk;
 mod enrol;
 mod events;
 mod health;
 mod office;
 mod page;
+mod records;
 pub(crate) mod sync;
+mod sync_state;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 
-use crate::{App, auth, error::Error, ledger::Session, problem};
+use crate::{App, auth, error::Error, ledger::Session, problem, storage::Key};
 use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use futures_util::FutureExt as _;
-use serde::de::DeserializeOwned;
+use onsite_core::domain::value::opened;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
@@ -54,17 +59,36 @@ pub fn router(app: Arc<App>) -> Router {
         // the office's API
         .route("/api/commands", post(office::command))
         .route("/api/work-orders", get(office::work_orders))
-        .route("/api/work-orders/{id}", get(office::work_order))
         .route("/api/documents", get(office::documents))
         .route("/api/documents/{id}", get(office::document))
         .route("/api/documents/{id}/seen", post(office::seen))
-        .route("/api/devices", get(office::devices))
-        .route("/api/devices/{id}/revoke", post(office::revoke))
-        .route("/api/device-codes", post(office::device_code))
-        .route("/api/set-aside", get(office::set_aside))
-        .route("/api/set-aside/{doc}/{hash}", post(office::decide_aside))
-        .route("/api/clashes", get(office::clashes))
         .route("/api/rescue", post(office::rescue))
+        // today, board, calendar
+        .route("/api/today", get(desk::today))
+        .route("/api/board", get(desk::board))
+        .route("/api/calendar", get(desk::calendar))
+        // one record
+        .route("/api/work-orders/{id}", get(records::work_order))
+        .route("/api/work-orders/{id}/timeline", get(records::timeline))
+        .route("/api/visits/{id}", get(records::visit))
+        .route("/api/customers/{id}", get(records::customer))
+        .route("/api/entitlement", get(records::entitlement))
+        .route("/api/calls", get(records::calls))
+        // penalties, rewards, figures
+        .route("/api/proposals", get(appraisals::proposals))
+        .route("/api/figures", get(appraisals::figures))
+        .route("/api/figures/trend", get(appraisals::trend))
+        .route("/api/figures/jobs", get(appraisals::cases))
+        // phones, clashes, refused edits, audit
+        .route("/api/devices", get(sync_state::devices))
+        .route("/api/devices/{id}", get(sync_state::device))
+        .route("/api/devices/{id}/revoke", post(sync_state::revoke))
+        .route("/api/device-codes", post(sync_state::device_code))
+        .route("/api/clashes", get(sync_state::clashes))
+        .route("/api/set-aside", get(sync_state::set_aside))
+        .route("/api/set-aside/{doc}/{hash}", post(sync_state::decide_aside))
+        .route("/api/audit", get(sync_state::audit_list))
+        .route("/api/audit/verify", get(sync_state::audit_verify))
         .layer(DefaultBodyLimit::max(limits.form_bytes))
         // for those who watch
         .route("/healthz", get(health::healthz))
@@ -290,6 +314,39 @@ impl FromRequestParts<Arc<App>> for Peer {
         let said = said.to_str().ok().and_then(|s| s.rsplit(',').next()?.trim().parse().ok());
         Ok(Self { at: said.unwrap_or(at), veiled: said.is_none() })
     }
+}
+
+/// An answer as JSON, in which what documents set as one is the object it holds.
+pub(crate) struct Shown<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Shown<T> {
+    fn into_response(self) -> Response {
+        match opened(|| serde_json::to_vec(&self.0)) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(e) => Error::Internal(format!("an answer: {e}")).into_response(),
+        }
+    }
+}
+
+/// What the address asks for, or `bad_query` with what is wrong.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let query = parts.uri.query().unwrap_or_default();
+        let read = serde_urlencoded::from_str(query);
+        read.map(Self).map_err(|e| Error::bad("bad_query", "", format!("the address asks for no such thing: {e}")))
+    }
+}
+
+/// A place in a list that an earlier page named.
+pub(crate) fn place(text: Option<&str>) -> Result<Option<Key>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    let place = text.split_once('.').and_then(|(due, doc)| Some((due.parse().ok()?, doc.parse().ok()?)));
+    let (due, doc) = place.ok_or_else(|| Error::bad("bad_after", "after", "not a place that a list answered"))?;
+    Ok(Some(Key { due, doc }))
 }
 
 /// A JSON body, or `bad_body` with what is wrong.

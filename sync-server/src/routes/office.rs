@@ -1,7 +1,7 @@
 //! The office's API: JSON in and out, errors as problems.
 
-use super::{Office, Peer, cookie, id, json, same_site};
-use crate::{App, auth, error::Error, office::AsideCommand, storage::Query, storage::View};
+use super::{Office, Peer, cookie, id, json, place, same_site};
+use crate::{App, auth, error::Error, storage::Query, storage::View};
 use axum::{
     Json,
     body::Bytes,
@@ -129,15 +129,7 @@ fn row(view: &View) -> Value {
 }
 
 async fn list(app: &App, who: &auth::OfficeSession, kind: Option<Kind>, l: Listing) -> Result<Json<Value>, Error> {
-    let after = match &l.after {
-        None => None,
-        Some(text) => {
-            let place = text.split_once('.').and_then(|(due, doc)| Some((due.parse().ok()?, doc.parse().ok()?)));
-            let (due, doc) =
-                place.ok_or_else(|| Error::bad("bad_after", "after", "not a place that a list answered"))?;
-            Some(crate::storage::Key { due, doc })
-        }
-    };
+    let after = place(l.after.as_deref())?;
     let query = Query {
         kind,
         status: l.status,
@@ -194,29 +186,6 @@ pub(super) async fn document(
     Ok(Json(body))
 }
 
-pub(super) async fn work_order(
-    State(app): State<Arc<App>>,
-    Office(who): Office,
-    Path(doc): Path<String>,
-) -> Result<Json<Value>, Error> {
-    let found = view(&app, &who, id(&doc)?).await?;
-    if found.summary.doc.kind != Kind::WorkOrder {
-        return Err(Error::NotFound(format!("no work order {doc}")));
-    }
-    let mut body = row(&found);
-    body["entity"] = serde_json::to_value(found.entity()?)?;
-    let visits = app.ledger.storage().children(who.tenant, Kind::Visit, found.summary.doc.id).await?;
-    let mut shown = Vec::new();
-    for visit in app.ledger.storage().views(who.tenant, &visits).await? {
-        let mut v = row(&visit);
-        v["entity"] = serde_json::to_value(visit.entity()?)?;
-        shown.push(v);
-    }
-    body["visits"] = shown.into();
-    body["timeline"] = serde_json::to_value(app.ledger.timeline(who.tenant, found.summary.doc.id.into()).await?)?;
-    Ok(Json(body))
-}
-
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Heads {
@@ -234,83 +203,6 @@ pub(super) async fn seen(
     let doc = id(&doc)?;
     app.ledger.mark_seen(who.tenant, doc, heads, who.author.staff).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-pub(super) async fn devices(State(app): State<Arc<App>>, Office(who): Office) -> Result<Json<Value>, Error> {
-    let mut devices = serde_json::to_value(app.ledger.devices(who.tenant).await?)?;
-    for device in devices.as_array_mut().into_iter().flatten() {
-        if let Some(fields) = device["device"].as_object_mut() {
-            fields.remove("public_key");
-        }
-    }
-    Ok(Json(devices))
-}
-
-pub(super) async fn revoke(
-    State(app): State<Arc<App>>,
-    Office(who): Office,
-    Path(device): Path<String>,
-) -> Result<StatusCode, Error> {
-    auth::require(&who.author, &MANAGERS)?;
-    auth::revoke(&app.ledger, who.tenant, who.author.staff, id::<DeviceId>(&device)?).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-#[derive(Deserialize)]
-struct ForStaff {
-    staff: StaffId,
-}
-
-pub(super) async fn device_code(
-    State(app): State<Arc<App>>,
-    Office(who): Office,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<auth::DeviceCode>, Error> {
-    let ForStaff { staff } = json(&headers, &body)?;
-    auth::require(&who.author, &MANAGERS)?;
-    let made = auth::device_code(
-        &app.ledger,
-        who.tenant,
-        who.author.staff,
-        staff,
-        &app.config.url(),
-        app.config.auth.code_seconds,
-    )
-    .await;
-    made.map(Json)
-}
-
-pub(super) async fn set_aside(State(app): State<Arc<App>>, Office(who): Office) -> Result<Json<Value>, Error> {
-    let rows = app.ledger.aside(who.tenant, 500).await?;
-    let shown: Vec<_> = rows
-        .iter()
-        .map(|a| {
-            object!({ "doc": a.doc, "kind": a.kind, "hash": a.hash, "staff": a.staff, "device": a.device, "code": a.code,
-                      "field": a.field, "detail": a.detail, "because_of": a.because_of, "at": a.at, "bytes": a.body.len() })
-        })
-        .collect();
-    Ok(Json(shown.into()))
-}
-
-pub(super) async fn decide_aside(
-    State(app): State<Arc<App>>,
-    Office(who): Office,
-    Path((doc, hash)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, Error> {
-    let what: AsideCommand = json(&headers, &body)?;
-    let decided = async {
-        auth::require(&who.author, &MANAGERS)?;
-        app.ledger.decide_aside(who.tenant, &who.author, id(&doc)?, id(&hash)?, &what).await
-    };
-    decided.await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-pub(super) async fn clashes(State(app): State<Arc<App>>, Office(who): Office) -> Result<Json<Value>, Error> {
-    Ok(Json(serde_json::to_value(app.ledger.clashes(who.tenant, 500).await?)?))
 }
 
 /// A rescue file as the body; its passphrase in the header `Rescue-Passphrase`, percent-encoded.

@@ -220,8 +220,9 @@ pub(super) async fn board(State(app): State<Arc<App>>, Reader(who): Reader, l: L
     let company = Company::of(&app, &who).await?;
     let name = app.ledger.storage().tenant(who.tenant).await?.map(|t| t.name).unwrap_or_default();
     let (now, mut rows) = (app.ledger.env().now(), HashMap::new());
-    for (stage, views) in app.ledger.board(who.tenant, ROWS).await? {
-        rows.insert(stage, views);
+    for (stage, _) in app.ledger.storage().counts(who.tenant, Kind::WorkOrder).await? {
+        let query = Query { kind: Some(Kind::WorkOrder), status: Some(stage.clone()), limit: ROWS, ..Query::default() };
+        rows.insert(stage, app.ledger.storage().list(who.tenant, &query).await?);
     }
     // A request is not on the board of jobs before somebody opened a work order for it.
     let reported = Stage::Reported.word();
@@ -238,28 +239,20 @@ pub(super) async fn board(State(app): State<Arc<App>>, Reader(who): Reader, l: L
             rows: views.iter().map(|v| Row::of(v, &company, l, now)).collect(),
         })
         .collect();
-    let devices = app
-        .ledger
-        .devices(who.tenant)
-        .await?
-        .into_iter()
-        .map(|d| {
-            let account = d.sync.as_ref().map(|s| &s.account);
-            DeviceRow {
-                code: d.device.code,
-                name: d.device.name,
-                whose: company.name(d.device.staff),
-                contact: match (&d.sync, d.device.revoked) {
-                    (_, Some(at)) => format!("{} {}", l.say("已停用", "revoked"), company.time(at)),
-                    (Some(s), None) => company.time(s.contact),
-                    (None, None) => l.say("从未", "never").into(),
-                },
-                unsent: account.map(|a| format!("{} + {}", a.changes, a.blobs)).unwrap_or_default(),
-                oldest: account.and_then(|a| a.oldest).map(|t| company.time(t)).unwrap_or_default(),
-                app: d.sync.map_or(d.device.app, |s| s.app),
-            }
-        })
-        .collect();
+    let devices = app.ledger.device_rows(who.tenant).await?.into_iter().map(|d| DeviceRow {
+        code: d.code,
+        name: d.name,
+        whose: company.name(d.staff),
+        contact: match (d.contact, d.revoked) {
+            (_, Some(at)) => format!("{} {}", l.say("已停用", "revoked"), company.time(at)),
+            (Some(at), None) => company.time(at),
+            (None, None) => l.say("从未", "never").into(),
+        },
+        unsent: d.unsent_changes.map(|n| format!("{n} + {}", d.unsent_blobs.unwrap_or(0))).unwrap_or_default(),
+        oldest: d.oldest_unsent.map(|t| company.time(t)).unwrap_or_default(),
+        app: d.app,
+    });
+    let devices = devices.collect();
     let tasks = tasks(&app, &who, &company, l).await?;
     Ok(html(&BoardPage { l, company: name, login: &who.login, tasks, stages, devices }))
 }
@@ -269,14 +262,15 @@ async fn tasks(app: &App, who: &OfficeSession, company: &Company, l: Lang) -> Re
     let names = |id| company.name(id);
     let words = company.words(l, &names);
     let mut tasks = Vec::new();
-    for item in app.ledger.clashes(who.tenant, TASKS).await? {
+    for item in app.ledger.clash_page(who.tenant, None, TASKS).await? {
         for clash in &item.clashes {
+            let told = |said: &crate::office::shown::Said| l.say(&said.zh, &said.en).to_owned();
             let said: Vec<String> = clash
                 .values
                 .iter()
                 .map(|v| {
                     let by = v.by.map_or_else(String::new, |by| words.name(by));
-                    format!("{} ({by} {})", words.told(&clash.path, &v.value), company.time(v.at))
+                    format!("{} ({by} {})", told(&v.told), company.time(v.at))
                 })
                 .collect();
             let field = messages::path(l.language(), item.doc.kind, &clash.path);

@@ -1,6 +1,12 @@
 //! Routes under test: the whole router, a real ledger and storage, a clock that moves when told.
 
-use crate::{App, Config, auth, ledger::Ledger, storage};
+mod appraisals;
+mod desk;
+mod job;
+mod records;
+mod sync_state;
+
+use crate::{App, Config, auth, ledger::Ledger};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -9,8 +15,7 @@ use axum::{
 use base64::Engine as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use http_body_util::BodyExt as _;
-use onsite_core::document::{Actor, Doc};
-use onsite_core::domain::{DocRef, Entity, Flags, Kind, Millis, Record as _, Role, Staff, StaffId, TenantId, Write};
+use onsite_core::domain::{Kind, Millis, Role, StaffId, TenantId};
 use onsite_core::env::{Env, SeededEnv};
 use onsite_core::sync::protocol::{EnrolAnswer, SyncRequest};
 use serde_json::{Value, json};
@@ -122,56 +127,10 @@ impl World {
         self.call("POST", path, &all, body.to_string()).await
     }
 
-    /// Somebody of this company, straight into the ledger's storage.
+    /// Somebody of a company.
     async fn staff(&self, tenant: TenantId, name: &str, roles: &[Role]) -> StaffId {
-        let (id, now) = (StaffId(self.env.new_id()), self.env.now());
-        let staff =
-            Staff { name: name.into(), roles: roles.iter().copied().collect::<Flags<_>>(), ..Default::default() };
-        let mut doc = Doc::new(Kind::Staff);
-        let actor = Actor { device: onsite_core::domain::DeviceId(uuid::Uuid::nil()), incarnation: [1; 8] };
-        let change = doc.write(actor, id, now, &[Write::Put(id.into(), staff.clone().wrap())]).unwrap().unwrap();
-        let summary = onsite_core::domain::summary::Summary {
-            doc: DocRef::new(Kind::Staff, id),
-            parent: None,
-            number: String::new(),
-            title: name.into(),
-            subtitle: String::new(),
-            status: String::new(),
-            due: None,
-            people: vec![],
-            flags: vec![],
-            search: String::new(),
-        };
-        let view = storage::View {
-            ver: 0,
-            rev: 0,
-            heads: doc.heads(),
-            entity: serde_json::to_string(&Entity::Staff(staff)).unwrap(),
-            summary,
-            clashes: 0,
-            changed: now,
-        };
-        let write = storage::DocWrite {
-            doc: id.into(),
-            kind: Kind::Staff,
-            expect: 0,
-            changes: vec![storage::NewChange {
-                hash: change.header.hash,
-                actor,
-                seq: 1,
-                device: actor.device,
-                body: change.bytes.clone(),
-            }],
-            heads: doc.heads(),
-            snapshot: None,
-            view,
-            readers: [storage::EVERYBODY].into(),
-            under: Default::default(),
-            over: Default::default(),
-        };
-        let batch = storage::Batch { now, docs: vec![write], ..Default::default() };
-        self.app.ledger.storage().commit(tenant, batch).await.unwrap();
-        id
+        let roles = roles.iter().copied().collect();
+        crate::office::add_staff(&self.app.ledger, tenant, name, "", "", roles).await.unwrap()
     }
 
     async fn code(&self, staff: StaffId) -> auth::DeviceCode {
@@ -909,7 +868,7 @@ async fn the_board_shows_and_prints_what_commands_made() {
     let one = w.call("GET", &format!("/api/work-orders/{order}"), &[("cookie", cookie)], "").await.good(200).json();
     assert_eq!(one["entity"]["customer"], json!(customer));
     let devices = w.call("GET", "/api/devices", &[("cookie", cookie)], "").await.good(200).json();
-    assert!(devices[0]["device"].get("public_key").is_none() && devices[0]["device"]["name"] == "小米");
+    assert!(devices[0].get("public_key").is_none() && devices[0]["name"] == "小米");
     for path in ["/api/set-aside", "/api/clashes"] {
         assert_eq!(w.call("GET", path, &[("cookie", cookie)], "").await.good(200).json(), json!([]));
     }

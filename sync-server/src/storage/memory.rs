@@ -3,7 +3,7 @@
 use super::apply::{self, Cell, Rows};
 use super::*;
 use onsite_core::domain::words;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +29,7 @@ struct Company {
     seqs: BTreeSet<(DocId, Actor, u64)>,
     snapshots: BTreeMap<DocId, Vec<u8>>,
     views: BTreeMap<DocId, (View, Vec<String>)>,
+    facts: BTreeMap<(Kind, DocId), FactRow>,
     scope: BTreeMap<DocId, BTreeMap<StaffId, Cell>>,
     links: BTreeSet<(DocId, DocId)>,
     back: BTreeSet<(DocId, DocId)>,
@@ -39,6 +40,7 @@ struct Company {
     answers: BTreeMap<String, String>,
     devices: BTreeMap<DeviceId, Device>,
     syncs: BTreeMap<DeviceId, DeviceSync>,
+    notes: BTreeMap<DeviceId, VecDeque<SyncNote>>,
     blobs: BTreeMap<Sha256, BlobRow>,
     audit: Vec<AuditRow>,
 }
@@ -71,6 +73,7 @@ impl Company {
             seqs: BTreeSet::new(),
             snapshots: BTreeMap::new(),
             views: BTreeMap::new(),
+            facts: BTreeMap::new(),
             scope: BTreeMap::new(),
             links: BTreeSet::new(),
             back: BTreeSet::new(),
@@ -81,6 +84,7 @@ impl Company {
             answers: BTreeMap::new(),
             devices: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            notes: BTreeMap::new(),
             blobs: BTreeMap::new(),
             audit: Vec::new(),
         }
@@ -89,7 +93,7 @@ impl Company {
     fn view(&self, doc: DocId) -> Option<View> {
         let (view, _) = self.views.get(&doc)?;
         let row = self.docs.get(&doc)?;
-        Some(View { heads: row.heads.clone(), ver: row.ver, ..view.clone() })
+        Some(View { heads: row.heads.clone(), ver: row.ver, fact: None, ..view.clone() })
     }
 
     fn changes(&self, doc: DocId, after: u64) -> impl Iterator<Item = &LogRow> {
@@ -157,7 +161,12 @@ impl Rows for Tx<'_> {
     fn put_view(&mut self, view: &View, ver: u64, rev: u64) -> Result<()> {
         let mut view = View { ver, rev, heads: Vec::new(), ..view.clone() };
         let words = words::indexed(&std::mem::take(&mut view.summary.search));
-        self.0.views.insert(view.summary.doc.id, (view, words));
+        let doc = view.summary.doc;
+        if let Some(fact) = view.fact.take() {
+            let row = FactRow { doc: doc.id, status: view.summary.status.clone(), fact };
+            self.0.facts.insert((doc.kind, doc.id), row);
+        }
+        self.0.views.insert(doc.id, (view, words));
         Ok(())
     }
     fn scope_of(&mut self, doc: DocId) -> Result<BTreeMap<StaffId, Cell>> {
@@ -510,6 +519,41 @@ impl Storage for MemoryStorage {
         })
     }
 
+    async fn facts(&self, tenant: TenantId, query: &FactQuery) -> Result<Vec<FactRow>> {
+        self.read(tenant, |c| {
+            let wanted = |row: &&FactRow| {
+                (query.statuses.is_empty() || query.statuses.contains(&row.status))
+                    && query.starts.is_none_or(|(from, to)| row.fact.starts.is_some_and(|s| from <= s && s < to))
+            };
+            let of_kind = c.facts.iter().filter(|((kind, _), _)| *kind == query.kind).map(|(_, row)| row);
+            Ok(of_kind.filter(wanted).cloned().collect())
+        })
+    }
+
+    async fn flags(&self, tenant: TenantId) -> Result<Vec<(DocRef, Vec<String>)>> {
+        self.read(tenant, |c| {
+            let rows = c.views.values().map(|(v, _)| &v.summary).filter(|s| !s.flags.is_empty());
+            let mut rows: Vec<_> = rows.map(|s| (s.doc, s.flags.clone())).collect();
+            rows.sort_by_key(|(doc, _)| *doc);
+            Ok(rows)
+        })
+    }
+
+    async fn linked_to(&self, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>> {
+        self.read(tenant, |c| Ok(pairs(&c.back, doc)))
+    }
+
+    async fn waiting(&self, tenant: TenantId) -> Result<Waiting> {
+        self.read(tenant, |c| {
+            let clashing = c.views.values().filter(|(v, _)| v.clashes > 0).count() as u64;
+            let mut refused = BTreeMap::new();
+            for aside in c.aside.values().filter(|a| a.decided.is_none()) {
+                *refused.entry(aside.device).or_default() += 1;
+            }
+            Ok(Waiting { clashing, refused })
+        })
+    }
+
     async fn counts(&self, tenant: TenantId, kind: Kind) -> Result<Vec<(String, u64)>> {
         self.read(tenant, |c| {
             let mut out = BTreeMap::<String, u64>::new();
@@ -546,6 +590,22 @@ impl Storage for MemoryStorage {
 
     async fn put_device_sync(&self, tenant: TenantId, sync: DeviceSync) -> Result<()> {
         self.write(tenant, |c| Tx(c).put_device_sync(&sync))
+    }
+
+    async fn put_sync_notes(&self, notes: Vec<(TenantId, DeviceId, SyncNote)>) -> Result<()> {
+        for (tenant, device, note) in notes {
+            self.write(tenant, |c| {
+                let kept = c.notes.entry(device).or_default();
+                kept.push_front(note);
+                kept.truncate(NOTES);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn sync_notes(&self, tenant: TenantId, device: DeviceId) -> Result<Vec<SyncNote>> {
+        self.read(tenant, |c| Ok(c.notes.get(&device).into_iter().flatten().cloned().collect()))
     }
 
     async fn put_record(

@@ -19,12 +19,12 @@ pub use sqlite::SqliteStorage;
 
 use onsite_core::document::Actor;
 use onsite_core::domain::{
-    ChangeHash, DeviceId, DocId, Entity, Kind, Millis, Sha256, StaffId, TenantId, summary::Summary,
+    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, Sha256, StaffId, TenantId, summary::Summary,
 };
 use onsite_core::sync::protocol::{Account, Digest, Held};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The pseudo-person who reads what everybody gets (staff, settings).
 pub use onsite_core::domain::summary::EVERYBODY;
@@ -94,6 +94,94 @@ pub struct View {
     pub clashes: u32,
     /// When it last changed, by the server's clock.
     pub changed: Millis,
+    /// What whole-company questions need of it. Comes back empty: it is only written, and read by [`Storage::facts`].
+    pub fact: Option<Fact>,
+}
+
+/// What whole-company questions need of a document, kept beside its row; opaque here.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Fact {
+    /// When it begins, of kinds that have a time.
+    pub starts: Option<Millis>,
+    /// When it ends.
+    pub ends: Option<Millis>,
+    /// As JSON.
+    pub body: String,
+}
+
+/// A [`Fact`] as kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FactRow {
+    /// The document.
+    pub doc: DocId,
+    /// Its state.
+    pub status: String,
+    /// What is kept.
+    pub fact: Fact,
+}
+
+/// Which facts are wanted. All conditions hold together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FactQuery {
+    /// Of this kind.
+    pub kind: Kind,
+    /// In one of these states; in any where empty.
+    pub statuses: Vec<String>,
+    /// Beginning from the first moment on and before the second.
+    pub starts: Option<(Millis, Millis)>,
+}
+
+impl FactQuery {
+    /// Everything of a kind.
+    pub fn all(kind: Kind) -> Self {
+        Self { kind, statuses: Vec::new(), starts: None }
+    }
+}
+
+/// What waits for the office outside of documents' own states.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Waiting {
+    /// Documents with clashes.
+    pub clashing: u64,
+    /// Refused changes nobody has decided, by the device they came from.
+    pub refused: BTreeMap<DeviceId, u64>,
+}
+
+/// Syncs of a device that are kept.
+pub const NOTES: usize = 50;
+
+/// One sync of a device, as the server saw it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SyncNote {
+    /// When, by the server's clock.
+    pub at: Millis,
+    /// App version.
+    pub app: String,
+    /// Server clock minus device clock, in milliseconds.
+    pub offset: i64,
+    /// Changes brought.
+    pub pushed: u64,
+    /// Of them accepted.
+    pub accepted: u64,
+    /// Of them refused.
+    pub refused: u64,
+    /// Documents sent.
+    pub delivered: u64,
+    /// Bytes of the request's body, as it came.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body, before it is compressed.
+    pub bytes_out: u64,
+    /// Changes that still wait on it, by its own account.
+    pub unsent: u64,
+    /// Stable code of what went wrong; empty where it went well.
+    pub error: String,
+}
+
+impl SyncNote {
+    /// Whether nothing was brought or sent, and nothing went wrong.
+    pub fn idle(&self) -> bool {
+        self.pushed == 0 && self.delivered == 0 && self.error.is_empty()
+    }
 }
 
 impl View {
@@ -592,6 +680,14 @@ pub trait Storage: Send + Sync + 'static {
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>>;
     /// Members of staff, not those who left, whose work number this is, by id.
     async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>>;
+    /// The facts of documents, by id.
+    async fn facts(&self, tenant: TenantId, query: &FactQuery) -> Result<Vec<FactRow>>;
+    /// The flags of every row that has some, by kind and document.
+    async fn flags(&self, tenant: TenantId) -> Result<Vec<(DocRef, Vec<String>)>>;
+    /// Documents whose readers read this one too (see [`DocWrite::over`]), by id.
+    async fn linked_to(&self, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>>;
+    /// What waits for the office.
+    async fn waiting(&self, tenant: TenantId) -> Result<Waiting>;
     /// How many documents of a kind are in each state.
     async fn counts(&self, tenant: TenantId, kind: Kind) -> Result<Vec<(String, u64)>>;
     /// A command's earlier answer.
@@ -610,6 +706,11 @@ pub trait Storage: Send + Sync + 'static {
     async fn device_sync(&self, tenant: TenantId, id: DeviceId) -> Result<Option<DeviceSync>>;
     /// Replaces a device's account.
     async fn put_device_sync(&self, tenant: TenantId, sync: DeviceSync) -> Result<()>;
+
+    /// Appends to what is known of devices' syncs; of each the last [`NOTES`] stay.
+    async fn put_sync_notes(&self, notes: Vec<(TenantId, DeviceId, SyncNote)>) -> Result<()>;
+    /// A device's last syncs, newest first.
+    async fn sync_notes(&self, tenant: TenantId, device: DeviceId) -> Result<Vec<SyncNote>>;
 
     // ---- registry ----
     /// Puts a record. `expect`: `None` whatever is there; `Some(0)` only if

@@ -8,7 +8,7 @@
 
 use super::apply::{self, Cell, Rows};
 use super::*;
-use onsite_core::domain::{DocRef, World, summary, words};
+use onsite_core::domain::{World, summary, words};
 use rusqlite::{
     Connection, OpenFlags, Row, TransactionBehavior, backup, config::DbConfig, params, params_from_iter, types::Value,
 };
@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 /// Marks the file as ours: "Onsv".
 const APPLICATION: i64 = 0x4f6e_7376;
 /// One script per schema version, never edited after a release.
-const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql"), include_str!("sql/0002.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql"), include_str!("sql/0002.sql"), include_str!("sql/0003.sql")];
 /// Connections that read.
 const READERS: usize = 4;
 /// Documents (or rows by key) that are read without changing threads.
@@ -406,6 +406,9 @@ fn migrate(conn: &mut Connection, known: i64) -> Result<()> {
     if from == 1 {
         reindex(&tx)?;
     }
+    if (1..3).contains(&from) {
+        gather(&tx)?;
+    }
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", version.max(known))?;
     tx.commit()?;
@@ -430,6 +433,39 @@ fn reindex(conn: &Connection) -> Result<()> {
         index(conn, id, &search, true)?;
         run(conn, "UPDATE view SET words = ?2 WHERE id = ?1", params![id, search_mark(&search)])?;
     }
+    Ok(())
+}
+
+/// Works out the facts of every row: there are none before schema 3.
+fn gather(conn: &Connection) -> Result<()> {
+    for of in crate::facts::KINDS {
+        let rows = all(conn, "SELECT tenant, doc, status, due FROM view WHERE kind = ?1", [of.number()], |r| {
+            let due = r.get::<_, Option<i64>>(3)?.map(Millis);
+            Ok((TenantId(uuid(r, 0)?), doc_id(r, 1)?, r.get::<_, String>(2)?, due))
+        })?;
+        for (tenant, id, status, due) in rows {
+            let world = Stored { conn, tenant, error: RefCell::default() };
+            let doc = DocRef { kind: of, id };
+            // What cannot be read has none: opening must not fail for it.
+            let Some(entity) = world.entity(doc) else { continue };
+            let fact = crate::facts::of(doc, &entity, due, &world)?;
+            if let Some(e) = world.error.into_inner() {
+                return Err(e);
+            }
+            put_fact(conn, tenant, doc, &status, fact.as_ref())?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a document's fact in the place of what was kept, where it is another.
+fn put_fact(conn: &Connection, tenant: TenantId, doc: DocRef, status: &str, fact: Option<&Fact>) -> Result<()> {
+    let Some(Fact { starts, ends, body }) = fact else { return Ok(()) };
+    let sql = "INSERT INTO fact (tenant, kind, doc, status, starts, ends, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+               ON CONFLICT DO UPDATE SET status = ?4, starts = ?5, ends = ?6, body = ?7 \
+               WHERE status <> ?4 OR starts IS NOT ?5 OR ends IS NOT ?6 OR body <> ?7";
+    let (starts, ends) = (starts.map(|m| m.0), ends.map(|m| m.0));
+    run(conn, sql, params![tenant.as_bytes(), doc.kind.number(), doc.id.as_bytes(), status, starts, ends, body])?;
     Ok(())
 }
 
@@ -585,6 +621,7 @@ fn view_row(row: &Row<'_>) -> Result<View> {
         summary: parsed(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?)?,
         clashes: row.get(5)?,
         changed: Millis(row.get(6)?),
+        fact: None,
     })
 }
 
@@ -822,7 +859,7 @@ impl Rows for Tx<'_> {
         if before != Some(&words) {
             index(self.conn, id, &search, before.is_some())?;
         }
-        Ok(())
+        put_fact(self.conn, self.tenant, summary.doc, &summary.status, view.fact.as_ref())
     }
     fn scope_of(&mut self, doc: DocId) -> Result<BTreeMap<StaffId, Cell>> {
         let sql = "SELECT staff, flags, since, ver FROM scope WHERE tenant = ?1 AND doc = ?2";
@@ -1068,6 +1105,27 @@ fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>>
     all(conn, &sql, params_from_iter(values), view_row)
 }
 
+fn facts(conn: &Connection, tenant: TenantId, query: &FactQuery) -> Result<Vec<FactRow>> {
+    let mut values = vec![Value::Blob(tenant.as_bytes().to_vec()), Value::Integer(query.kind.number().into())];
+    let mut wheres = String::from("tenant = ?1 AND kind = ?2");
+    if let Some((from, to)) = query.starts {
+        values.extend([Value::Integer(from.0), Value::Integer(to.0)]);
+        wheres.push_str(" AND starts IS NOT NULL AND starts >= ?3 AND starts < ?4");
+    }
+    if !query.statuses.is_empty() {
+        let first = values.len() + 1;
+        values.extend(query.statuses.iter().cloned().map(Value::Text));
+        let marks: Vec<String> = (first..=values.len()).map(|n| format!("?{n}")).collect();
+        wheres.push_str(&format!(" AND status IN ({})", marks.join(", ")));
+    }
+    let sql = format!("SELECT doc, status, starts, ends, body FROM fact WHERE {wheres} ORDER BY doc");
+    all(conn, &sql, params_from_iter(values), |r| {
+        let moment = |i| Ok::<_, rusqlite::Error>(r.get::<_, Option<i64>>(i)?.map(Millis));
+        let fact = Fact { starts: moment(2)?, ends: moment(3)?, body: r.get(4)? };
+        Ok(FactRow { doc: doc_id(r, 0)?, status: r.get(1)?, fact })
+    })
+}
+
 /// Copies the database in one snapshot, under another name until it is whole.
 fn copy(conn: &Connection, to: &Path) -> Result<()> {
     let part = beside(to, ".part");
@@ -1300,6 +1358,44 @@ impl Storage for SqliteStorage {
         self.read(tenant, move |conn| coded(conn, tenant, &code)).await
     }
 
+    async fn facts(&self, tenant: TenantId, query: &FactQuery) -> Result<Vec<FactRow>> {
+        let query = query.clone();
+        self.read(tenant, move |conn| facts(conn, tenant, &query)).await
+    }
+
+    async fn flags(&self, tenant: TenantId) -> Result<Vec<(DocRef, Vec<String>)>> {
+        self.read(tenant, move |conn| {
+            let sql = "SELECT kind, doc, summary ->> '$.flags' FROM view INDEXED BY view_flagged \
+                       WHERE tenant = ?1 AND flagged";
+            let mut rows = all(conn, sql, [tenant.as_bytes()], |r| {
+                Ok((DocRef { kind: kind(r, 0)?, id: doc_id(r, 1)? }, parsed(&r.get::<_, String>(2)?)?))
+            })?;
+            rows.sort_by_key(|(doc, _)| *doc);
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn linked_to(&self, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>> {
+        self.look(tenant, |conn| {
+            let sql = "SELECT origin FROM link WHERE tenant = ?1 AND target = ?2 ORDER BY origin";
+            all(conn, sql, params![tenant.as_bytes(), doc.as_bytes()], |r| Ok(doc_id(r, 0)?))
+        })
+        .await
+    }
+
+    async fn waiting(&self, tenant: TenantId) -> Result<Waiting> {
+        self.read(tenant, move |conn| {
+            let sql = "SELECT count(*) FROM view INDEXED BY view_clashing WHERE tenant = ?1 AND clashes > 0";
+            let clashing = one(conn, sql, [tenant.as_bytes()], |r| Ok(r.get(0)?))?.unwrap_or(0);
+            let sql = "SELECT device, count(*) FROM aside INDEXED BY aside_of_device \
+                       WHERE tenant = ?1 AND decision IS NULL GROUP BY device";
+            let refused = all(conn, sql, [tenant.as_bytes()], |r| Ok((DeviceId(uuid(r, 0)?), r.get(1)?)))?;
+            Ok(Waiting { clashing, refused: refused.into_iter().collect() })
+        })
+        .await
+    }
+
     async fn counts(&self, tenant: TenantId, kind: Kind) -> Result<Vec<(String, u64)>> {
         self.read(tenant, move |conn| {
             let sql =
@@ -1360,6 +1456,30 @@ impl Storage for SqliteStorage {
 
     async fn put_device_sync(&self, tenant: TenantId, sync: DeviceSync) -> Result<()> {
         self.write(tenant, move |tx| tx.put_device_sync(&sync)).await
+    }
+
+    async fn put_sync_notes(&self, notes: Vec<(TenantId, DeviceId, SyncNote)>) -> Result<()> {
+        self.write_any(move |conn| {
+            for (tenant, device, note) in &notes {
+                let (tenant, device) = (tenant.as_bytes(), device.as_bytes());
+                let sql = "INSERT INTO sync_note (tenant, device, n, body) VALUES (?1, ?2, \
+                           (SELECT coalesce(max(n), 0) + 1 FROM sync_note WHERE tenant = ?1 AND device = ?2), ?3) \
+                           RETURNING n";
+                let n: i64 = conn.prepare_cached(sql)?.query_row(params![tenant, device, json(note)?], |r| r.get(0))?;
+                let sql = "DELETE FROM sync_note WHERE tenant = ?1 AND device = ?2 AND n <= ?3";
+                run(conn, sql, params![tenant, device, n - most(NOTES)])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn sync_notes(&self, tenant: TenantId, device: DeviceId) -> Result<Vec<SyncNote>> {
+        self.read(tenant, move |conn| {
+            let sql = "SELECT body FROM sync_note WHERE tenant = ?1 AND device = ?2 ORDER BY n DESC";
+            all(conn, sql, params![tenant.as_bytes(), device.as_bytes()], |r| parsed(&r.get::<_, String>(0)?))
+        })
+        .await
     }
 
     async fn put_record(

@@ -1,12 +1,12 @@
 //! A storage that lets others in before every call, so that requests overlap.
 
 use async_trait::async_trait;
-use onsite_core::domain::{ChangeHash, DeviceId, DocId, Kind, Millis, Sha256, StaffId, TenantId};
+use onsite_core::domain::{ChangeHash, DeviceId, DocId, DocRef, Kind, Millis, Sha256, StaffId, TenantId};
 use onsite_core::sync::protocol::{Digest, Held};
 use onsite_server::error::Result;
 use onsite_server::storage::{
-    Audit, AuditRow, Batch, BlobRow, Bodies, Committed, Device, DeviceSync, Loaded, LogRow, MemoryStorage, Place,
-    Query, ReadMark, Record, Scan, SetAside, Storage, Tenant, View, Want,
+    Audit, AuditRow, Batch, BlobRow, Bodies, Committed, Device, DeviceSync, FactQuery, FactRow, Loaded, LogRow,
+    MemoryStorage, Place, Query, ReadMark, Record, Scan, SetAside, Storage, SyncNote, Tenant, View, Waiting, Want,
 };
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -59,6 +59,12 @@ restless! {
     fn children(tenant: TenantId, kind: Kind, parent: DocId) -> Vec<DocId>;
     fn list(tenant: TenantId, query: &Query) -> Vec<View>;
     fn coded(tenant: TenantId, code: &str) -> Vec<StaffId>;
+    fn facts(tenant: TenantId, query: &FactQuery) -> Vec<FactRow>;
+    fn flags(tenant: TenantId) -> Vec<(DocRef, Vec<String>)>;
+    fn linked_to(tenant: TenantId, doc: DocId) -> Vec<DocId>;
+    fn waiting(tenant: TenantId) -> Waiting;
+    fn put_sync_notes(notes: Vec<(TenantId, DeviceId, SyncNote)>) -> ();
+    fn sync_notes(tenant: TenantId, device: DeviceId) -> Vec<SyncNote>;
     fn counts(tenant: TenantId, kind: Kind) -> Vec<(String, u64)>;
     fn answered(tenant: TenantId, key: &str) -> Option<String>;
     fn put_device(tenant: TenantId, device: Device) -> ();

@@ -46,7 +46,7 @@ async fn list(office: &Office) -> Vec<Value> {
 
 /// The office decides; status and the problem's code.
 async fn decide(office: &Office, row: &Value, what: Value) -> (u16, String) {
-    let path = format!("/api/set-aside/{}/{}", row["doc"].as_str().unwrap(), row["hash"].as_str().unwrap());
+    let path = format!("/api/set-aside/{}/{}", row["doc"]["id"].as_str().unwrap(), row["hash"].as_str().unwrap());
     let (status, body) = office.request("POST", &path, Some(what)).await.unwrap();
     let problem: Value = serde_json::from_str(&body).unwrap_or_default();
     (status, problem["code"].as_str().unwrap_or_default().to_owned())

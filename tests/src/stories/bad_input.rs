@@ -601,7 +601,7 @@ async fn refused_changes_over_the_quota() {
     note(&phone, visit, "别人");
     assert_eq!(code_of(&phone).await, "ok");
     // The office decides one, and there is room.
-    let (doc, hash) = (kept[0]["doc"].as_str().unwrap(), kept[0]["hash"].as_str().unwrap());
+    let (doc, hash) = (kept[0]["doc"]["id"].as_str().unwrap(), kept[0]["hash"].as_str().unwrap());
     let dismiss = json!({ "decide": "dismiss", "reason": "无权" });
     let (status, body) =
         company.office.request("POST", &format!("/api/set-aside/{doc}/{hash}"), Some(dismiss)).await.unwrap();

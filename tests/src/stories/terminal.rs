@@ -457,7 +457,7 @@ async fn people_codes_and_what_is_wrong_with_them() {
     all(&phone.good(&["enrol", &server.url(""), short]), &["enrolled"]);
     // What the phone forgets, a revoked one forgets too.
     let devices = company.office.get("/api/devices").await.unwrap().to_string();
-    let device = uuid_in(devices.split("\"device\"").nth(1).unwrap()).unwrap();
+    let device = uuid_in(devices.split("\"id\"").nth(1).unwrap()).unwrap();
     let revoked = run(&["revoke-device", "--company", "某某机械", &device.to_string()], "");
     assert_eq!(revoked.code, 0, "{revoked:?}");
     let after = phone.run(&["sync"]);

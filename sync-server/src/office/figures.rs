@@ -1,0 +1,287 @@
+//! The company's figures with the cases they are summed from.
+
+use super::settings as settings_of;
+use crate::error::{Error, Result};
+use crate::facts::{self, ComplaintFact, JobFact};
+use crate::ledger::Ledger;
+use crate::storage::{FactQuery, FactRow};
+use onsite_core::domain::figures::{CallFacts, Case, FigureName, Figures, JobFacts, Period, Reckoning, Unit};
+use onsite_core::domain::{Date, DocId, DocRef, Kind, Millis, Quarter, Settings, StaffId, TenantId, Zone};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Companies whose facts are kept in memory.
+const KEPT: usize = 8;
+/// Most jobs of a company that are: with more, they are read for each question.
+const KEPT_JOBS: usize = 100_000;
+/// Most periods of a trend.
+const PERIODS: usize = 60;
+/// Most cases told: the newest.
+const CASES: usize = 1_000;
+
+/// Figures of a period.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FiguresShown {
+    /// Of all jobs; of one person's, where asked so.
+    pub all: Figures,
+    /// Of each technician's.
+    pub by_technician: BTreeMap<StaffId, Figures>,
+}
+
+/// Figures of one of several periods.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FiguresOf {
+    /// The period: `2026-10` or `2026Q4`.
+    pub period: String,
+    /// Its figures.
+    pub figures: Figures,
+}
+
+/// How long the periods of a trend are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Calendar months.
+    #[default]
+    Month,
+    /// Quarters.
+    Quarter,
+}
+
+/// How a case counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// In the numerator.
+    Hit,
+    /// In the denominator only.
+    Miss,
+    /// Not at all: too little is known.
+    Unknown,
+    /// As it says for now: it may still change.
+    Provisional,
+}
+
+/// A case that a figure is summed from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FigureCase {
+    /// The job, the call, or the customer to be called.
+    pub doc: DocRef,
+    /// Its number.
+    pub number: String,
+    /// Its head.
+    pub title: String,
+    /// How it counted.
+    pub counted: Counted,
+    /// What it adds to the numerator, where that is more than one or nothing.
+    pub value: Option<i64>,
+}
+
+/// Days of the company's calendar, both included; open ends are the quarter's first day and today.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Days {
+    /// First day.
+    pub from: Option<Date>,
+    /// Last day.
+    pub to: Option<Date>,
+}
+
+/// What all figures of a company are reckoned from.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    jobs: Vec<JobFacts>,
+    calls: Vec<CallFacts>,
+}
+
+/// A company, its epoch and head.
+type AsOf = (TenantId, u64, u64);
+
+/// Facts as they were at some head, the newest last.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Mutex<VecDeque<(AsOf, Arc<Facts>)>>);
+
+impl Kept {
+    fn get(&self, key: AsOf) -> Option<Arc<Facts>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(k, _)| *k == key).map(|(_, facts)| Arc::clone(facts))
+    }
+
+    fn put(&self, key: AsOf, facts: &Arc<Facts>) {
+        if facts.jobs.len() > KEPT_JOBS {
+            return;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|((tenant, ..), _)| *tenant != key.0);
+        while kept.len() >= KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((key, Arc::clone(facts)));
+    }
+}
+
+/// Reads what was kept of jobs, complaints, calls and customers.
+fn gathered(jobs: &[FactRow], complaints: &[FactRow], calls: &[FactRow], due: &[FactRow], zone: Zone) -> Result<Facts> {
+    let mut about: HashMap<DocId, i64> = HashMap::new();
+    for row in complaints {
+        let complaint: ComplaintFact = facts::read(row)?;
+        if let Some(job) = complaint.job.filter(|_| !complaint.dismissed) {
+            *about.entry(job.into()).or_default() += 1;
+        }
+    }
+    let job = |row: &FactRow| {
+        let mut job = facts::read::<JobFact>(row)?.job;
+        job.complaints = about.get(&row.doc).copied().unwrap_or(0);
+        Ok::<_, Error>(job)
+    };
+    let jobs = jobs.iter().map(job).collect::<Result<_>>()?;
+    let mut all = Vec::new();
+    for row in calls {
+        all.extend(facts::read::<Option<CallFacts>>(row)?);
+    }
+    let open = |row: &FactRow| Some(CallFacts::open(row.doc.into(), zone.day(row.fact.starts?)));
+    all.extend(due.iter().filter_map(open));
+    Ok(Facts { jobs, calls: all })
+}
+
+impl Ledger {
+    async fn figure_facts(&self, tenant: TenantId, zone: Zone) -> Result<Arc<Facts>> {
+        let company = self.company(tenant).await?;
+        let key = (tenant, company.epoch, company.head);
+        if let Some(facts) = self.kept.get(key) {
+            return Ok(facts);
+        }
+        let of = async |kind| self.storage().facts(tenant, &FactQuery::all(kind)).await;
+        let (jobs, complaints) = (of(Kind::WorkOrder).await?, of(Kind::Complaint).await?);
+        let (calls, due) = (of(Kind::FollowUp).await?, of(Kind::Customer).await?);
+        let read = move || gathered(&jobs, &complaints, &calls, &due, zone);
+        let facts = Arc::new(aside(read).await??);
+        self.kept.put(key, &facts);
+        Ok(facts)
+    }
+
+    /// The period, with what is needed to reckon in it.
+    async fn reckoned(&self, tenant: TenantId, days: Days) -> Result<(Period, Settings, Arc<Facts>, Millis)> {
+        let (settings, now) = (settings_of(self, tenant).await?, self.env().now());
+        let zone = Zone::of(&settings);
+        let period = period(days, zone, now)?;
+        let facts = self.figure_facts(tenant, zone).await?;
+        Ok((period, settings, facts, now))
+    }
+
+    /// The figures of a period; of one person's jobs only, where `staff` is given.
+    ///
+    /// # Errors
+    /// `bad_period`; the storage's.
+    pub async fn figures(&self, tenant: TenantId, days: Days, staff: Option<StaffId>) -> Result<FiguresShown> {
+        let (period, settings, facts, now) = self.reckoned(tenant, days).await?;
+        aside(move || {
+            let reckoning = Reckoning::new(&facts.jobs, &facts.calls, &settings, now);
+            match staff {
+                None => FiguresShown { all: reckoning.figures(period), by_technician: reckoning.by_technician(period) },
+                Some(staff) => {
+                    let theirs = reckoning.figures_of(period, staff);
+                    FiguresShown { all: theirs, by_technician: [(staff, theirs)].into() }
+                }
+            }
+        })
+        .await
+    }
+
+    /// The figures of the months or quarters that have a day in a period, one after another.
+    ///
+    /// # Errors
+    /// `bad_period`, `too_many_periods`; the storage's.
+    pub async fn figure_trend(
+        &self,
+        tenant: TenantId,
+        days: Days,
+        step: Step,
+        staff: Option<StaffId>,
+    ) -> Result<Vec<FiguresOf>> {
+        let (period, settings, facts, now) = self.reckoned(tenant, days).await?;
+        let zone = Zone::of(&settings);
+        let mut first = zone.day(period.from).first_of_month();
+        if step == Step::Quarter {
+            first = Quarter::of(first).first_day();
+        }
+        let mut periods = Vec::new();
+        while zone.start(first) < period.to {
+            if periods.len() == PERIODS {
+                return Err(Error::bad("too_many_periods", "from", format!("more than {PERIODS} periods")));
+            }
+            let months = if step == Step::Quarter { 3 } else { 1 };
+            let Ok(next) = first.checked_add(jiff::Span::new().months(months)) else { break };
+            let name = match step {
+                Step::Quarter => Quarter::of(first).to_string(),
+                Step::Month => format!("{:04}-{:02}", first.year(), first.month()),
+            };
+            periods.push((name, Period { from: zone.start(first), to: zone.start(next) }));
+            first = next;
+        }
+        aside(move || {
+            let reckoning = Reckoning::new(&facts.jobs, &facts.calls, &settings, now);
+            let of = |period| match staff {
+                None => reckoning.figures(period),
+                Some(staff) => reckoning.figures_of(period, staff),
+            };
+            periods.into_iter().map(|(name, p)| FiguresOf { period: name, figures: of(p) }).collect()
+        })
+        .await
+    }
+
+    /// The cases that one figure of a period is summed from: the newest, those that did not go well first.
+    ///
+    /// # Errors
+    /// `bad_period`; the storage's.
+    pub async fn figure_cases(
+        &self,
+        tenant: TenantId,
+        figure: FigureName,
+        days: Days,
+        staff: Option<StaffId>,
+    ) -> Result<Vec<FigureCase>> {
+        let (period, settings, facts, now) = self.reckoned(tenant, days).await?;
+        let mut cases = aside(move || {
+            let mut cases: Vec<Case> = Vec::new();
+            let reckoning = Reckoning::new(&facts.jobs, &facts.calls, &settings, now);
+            reckoning.each(period, staff, |case| cases.extend((case.figure == figure).then_some(case)));
+            cases
+        })
+        .await?;
+        cases.sort_by_key(|c| std::cmp::Reverse(c.doc.id));
+        cases.truncate(CASES);
+        let docs: Vec<DocId> = cases.iter().map(|c| c.doc.id).collect();
+        let views = self.storage().views(tenant, &docs).await?;
+        let named: HashMap<DocId, (String, String)> =
+            views.into_iter().map(|v| (v.summary.doc.id, (v.summary.number, v.summary.title))).collect();
+        let shown = cases.into_iter().map(|case| {
+            let (number, title) = named.get(&case.doc.id).cloned().unwrap_or_default();
+            let counted = match case.adds {
+                None => Counted::Unknown,
+                Some(_) if case.provisional => Counted::Provisional,
+                Some((0, _)) if figure.unit() == Unit::Share => Counted::Miss,
+                Some(_) => Counted::Hit,
+            };
+            let value = case.adds.map(|(n, _)| n).filter(|_| figure.unit() != Unit::Share);
+            FigureCase { doc: case.doc, number, title, counted, value }
+        });
+        Ok(shown.collect())
+    }
+}
+
+/// The moments of a period of days.
+fn period(days: Days, zone: Zone, now: Millis) -> Result<Period> {
+    let today = zone.day(now);
+    let to = days.to.unwrap_or(today);
+    let from = days.from.unwrap_or_else(|| Quarter::of(to).first_day());
+    if to < from {
+        return Err(Error::bad("bad_period", "to", "a period ends before it begins"));
+    }
+    Ok(Period { from: zone.start(from), to: zone.end(to) })
+}
+
+/// Runs what takes a while on a thread of its own.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::Internal(format!("reckoning figures: {e}")))
+}

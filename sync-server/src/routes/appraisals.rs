@@ -1,0 +1,114 @@
+//! Proposed penalties and rewards; figures.
+
+use super::{Asked, Office, Shown};
+use crate::office::appraisals::{ProposalShown, Wanted};
+use crate::office::figures::{Days, FigureCase, FiguresOf, FiguresShown, Step};
+use crate::{App, error::Error};
+use axum::extract::State;
+use onsite_core::domain::figures::FigureName;
+use onsite_core::domain::{Date, StaffId};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Which proposals are asked for.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct ProposalsAsked {
+    /// Only those not decided, or whose evidence has changed since.
+    open: bool,
+    /// Only about this person.
+    staff: Option<StaffId>,
+    /// Such as `2026Q3`: of its complaints and suggestions, and its rewards. Where absent: of all, with the
+    /// rewards of the last quarter that is over.
+    quarter: Option<String>,
+}
+
+/// Proposals P1 to R2 with evidence, decisions and replies.
+pub(super) async fn proposals(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Asked(asked): Asked<ProposalsAsked>,
+) -> Result<Shown<Vec<ProposalShown>>, Error> {
+    let quarter = asked.quarter.map(|q| q.parse()).transpose();
+    let quarter = quarter
+        .map_err(|e: onsite_core::domain::time::BadQuarter| Error::bad("bad_quarter", "quarter", e.to_string()))?;
+    let wanted = Wanted { open: asked.open, staff: asked.staff, quarter };
+    app.ledger.proposals(who.tenant, &wanted).await.map(Shown)
+}
+
+/// Which figures are asked for.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct FiguresAsked {
+    /// First day; where absent, of the last day's quarter.
+    from: Option<Date>,
+    /// Last day; today where absent.
+    to: Option<Date>,
+    /// Only of this person's jobs and calls.
+    staff: Option<StaffId>,
+}
+
+impl FiguresAsked {
+    fn days(&self) -> Days {
+        Days { from: self.from, to: self.to }
+    }
+}
+
+/// The figures of a period, of all and of each technician.
+pub(super) async fn figures(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Asked(asked): Asked<FiguresAsked>,
+) -> Result<Shown<FiguresShown>, Error> {
+    app.ledger.figures(who.tenant, asked.days(), asked.staff).await.map(Shown)
+}
+
+/// Which trend is asked for.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct TrendAsked {
+    /// A day of the first period.
+    from: Option<Date>,
+    /// A day of the last period.
+    to: Option<Date>,
+    /// Only of this person's jobs and calls.
+    staff: Option<StaffId>,
+    /// How long each period is.
+    by: Step,
+}
+
+/// The figures of months or quarters, one after another.
+pub(super) async fn trend(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Asked(asked): Asked<TrendAsked>,
+) -> Result<Shown<Vec<FiguresOf>>, Error> {
+    let days = Days { from: asked.from, to: asked.to };
+    app.ledger.figure_trend(who.tenant, days, asked.by, asked.staff).await.map(Shown)
+}
+
+/// Whose cases are asked for.
+#[derive(Deserialize)]
+pub(super) struct CasesAsked {
+    /// The figure.
+    figure: FigureName,
+    /// First day; where absent, of the last day's quarter.
+    #[serde(default)]
+    from: Option<Date>,
+    /// Last day; today where absent.
+    #[serde(default)]
+    to: Option<Date>,
+    /// Only of this person's jobs and calls.
+    #[serde(default)]
+    staff: Option<StaffId>,
+}
+
+/// The jobs and calls that a figure is summed from, newest first.
+pub(super) async fn cases(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Asked(asked): Asked<CasesAsked>,
+) -> Result<Shown<Vec<FigureCase>>, Error> {
+    let days = Days { from: asked.from, to: asked.to };
+    app.ledger.figure_cases(who.tenant, asked.figure, days, asked.staff).await.map(Shown)
+}
