@@ -62,7 +62,7 @@ enum Task {
         check: bool,
     },
     /// Measure the speed targets on a release build: all of them, or what `args` say
-    /// (`storm D M C`, `idle D M`, `first-sync N`, `memory N`, `device`); `small` runs the
+    /// (`storm D M C`, `idle D M`, `first-sync N`, `memory N`, `office N`, `device`); `small` runs the
     /// benchmarks of documents and store.
     Bench {
         /// Also the same storm with automerge-repo and samod.

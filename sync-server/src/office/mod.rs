@@ -3,9 +3,11 @@
 pub mod appraisals;
 pub mod aside;
 mod can;
+pub mod customers;
 pub mod desk;
 pub mod devices;
 pub mod figures;
+pub mod history;
 pub mod records;
 pub mod shown;
 

@@ -1,35 +1,29 @@
-//! One job, visit or customer with everything the office needs to see of it.
+//! One job or visit with everything the office needs to see of it.
 
 use super::can::could;
 use super::devices::ClashShown;
-use super::shown::{Contradicted, Diff, Document, Page, Row, Said, Teller, rows};
+use super::shown::{Contradicted, Diff, Document, Row, Said, Teller, rows};
 use super::{differ, settings};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::ledger::reader::Reader;
-use crate::storage::{Key, Query, View};
-use onsite_core::document::{Change, Doc};
-use onsite_core::domain::entitlement::{Entitled, entitlement, of_work_order, warranty_until};
+use crate::storage::View;
+use onsite_core::document::Doc;
+use onsite_core::domain::entitlement::{Entitled, of_work_order};
 use onsite_core::domain::forms_content::{
     SignatureState, SignoffState, dispatch_content, dispatch_shown, fully_signed, signature_state, signoff_state,
     visit_shown,
 };
-use onsite_core::domain::stage::{
-    Contradiction, Stage, job_visits, next_call, overdue_arrival, overdue_call, stage, visit_stage,
-};
+use onsite_core::domain::stage::{Contradiction, Stage, job_visits, overdue_arrival, stage, visit_stage};
 use onsite_core::domain::summary::order_of;
 use onsite_core::domain::{
-    Author, ChangeHash, Customer, CustomerId, Date, DeviceId, DocId, DocRef, Entitlement, Entity, EventKind, Fen,
-    FollowUp, ItemId, Kind, Millis, Position, Settings, Sha256, SignoffRole, StaffId, Stamp, TenantId, Visit, VisitId,
-    WorkOrder, WorkOrderId, World, WorldExt as _, Zone,
+    Author, Customer, DocId, DocRef, Entity, EventKind, Fen, ItemId, Kind, Millis, Position, Sha256, SignoffRole,
+    StaffId, Stamp, TenantId, Visit, VisitId, WorkOrder, WorkOrderId, World, WorldExt as _,
 };
 use onsite_core::messages::{self, tf};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// Most rows of each list of a customer's file: the newest.
-const NEWEST: usize = 200;
+use std::collections::{BTreeSet, HashMap};
 
 /// Where a place of form 1's signatures stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -223,75 +217,6 @@ pub struct VisitDetail {
     pub photos: Vec<PhotoShown>,
 }
 
-/// A machine at a customer's.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct EquipmentShown {
-    /// Its id.
-    pub id: ItemId,
-    /// First day in service.
-    pub warranty_from: Option<Date>,
-    /// Last day of warranty.
-    pub warranty_until: Option<Date>,
-    /// The contract that covers it today.
-    pub contract: Option<ItemId>,
-    /// 客户属性 of a report of today.
-    pub entitlement_today: Entitlement,
-    /// Jobs on it.
-    pub jobs: u64,
-}
-
-/// A customer's file.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct CustomerDetail {
-    /// Its row.
-    pub row: Row,
-    /// Its content.
-    pub entity: Customer,
-    /// Its machines, those taken out left out.
-    pub equipment: Vec<EquipmentShown>,
-    /// Charged and not collected.
-    pub owed: Fen,
-    /// Charged in all.
-    pub charged: Fen,
-    /// Collected on its jobs.
-    pub collected: Fen,
-    /// Day of the next follow-up call.
-    pub next_call: Option<Date>,
-    /// Whether that day is over.
-    pub call_overdue: bool,
-    /// Its jobs, newest first.
-    pub jobs: Vec<Row>,
-    /// Its requests, newest first.
-    pub requests: Vec<Row>,
-    /// Its calls, newest first.
-    pub calls: Vec<Row>,
-    /// Its complaints, newest first.
-    pub complaints: Vec<Row>,
-}
-
-/// A line of a document's history.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct TimelineItem {
-    /// When, by its author's best estimate.
-    pub at: Millis,
-    /// When the server took it.
-    pub received: Millis,
-    /// The document.
-    pub doc: DocRef,
-    /// Who, where known.
-    pub by: Option<StaffId>,
-    /// The device that brought it; nil for the office.
-    pub device: DeviceId,
-    /// That device's code.
-    pub device_code: Option<String>,
-    /// The leaves it set.
-    pub paths: Vec<String>,
-    /// Their names, each once.
-    pub labels: Vec<Said>,
-    /// The change.
-    pub hash: ChangeHash,
-}
-
 /// What the world says of a job.
 struct Job {
     order: WorkOrder,
@@ -369,17 +294,17 @@ fn leaf(kind: Kind, path: &str) -> String {
 }
 
 impl Ledger {
-    fn reader(&self, tenant: TenantId) -> Reader<'_> {
+    pub(super) fn reader(&self, tenant: TenantId) -> Reader<'_> {
         Reader::new(self.storage(), tenant)
     }
 
     /// A row that must be there, of this kind.
-    async fn row_of(&self, tenant: TenantId, kind: Kind, id: DocId) -> Result<View> {
+    pub(super) async fn row_of(&self, tenant: TenantId, kind: Kind, id: DocId) -> Result<View> {
         let found = self.storage().views(tenant, &[id]).await?.pop().filter(|v| v.summary.doc.kind == kind);
         found.ok_or_else(|| Error::NotFound(format!("no {} {id}", kind.name())))
     }
 
-    async fn rows_of(&self, tenant: TenantId, ids: &[DocId]) -> Result<Vec<Row>> {
+    pub(super) async fn rows_of(&self, tenant: TenantId, ids: &[DocId]) -> Result<Vec<Row>> {
         Ok(rows(&self.storage().views(tenant, ids).await?))
     }
 
@@ -596,163 +521,6 @@ impl Ledger {
             entity: visit.clone(),
         })
     }
-
-    /// A customer's file with what hangs on it.
-    ///
-    /// # Errors
-    /// `NotFound`; the storage's.
-    pub async fn customer_detail(&self, tenant: TenantId, id: CustomerId) -> Result<CustomerDetail> {
-        let view = self.row_of(tenant, Kind::Customer, id.into()).await?;
-        let now = self.env().now();
-        let mut reader = self.reader(tenant);
-        let found = reader.ask(|w| {
-            let file: Customer = w.get(id)?;
-            let newest = |kind| w.children(kind, id.into()).into_iter().rev().take(NEWEST).collect::<Vec<_>>();
-            let orders: Vec<(DocId, WorkOrder)> = w
-                .children(Kind::WorkOrder, id.into())
-                .into_iter()
-                .filter_map(|o| Some((o, w.get::<WorkOrder>(o)?)))
-                .collect();
-            let visits = |(id, order): &(DocId, WorkOrder)| order.collected(&job_visits((*id).into(), order, w));
-            let collected: Fen = orders.iter().map(visits).sum();
-            let calls: Vec<FollowUp> =
-                w.children(Kind::FollowUp, id.into()).into_iter().filter_map(|c| w.get(c)).collect();
-            let mut complaints = w.children(Kind::Complaint, id.into());
-            complaints.extend(orders.iter().flat_map(|(o, _)| w.children(Kind::Complaint, *o)));
-            complaints.sort_unstable_by(|a, b| b.cmp(a));
-            complaints.truncate(NEWEST);
-            let settings = w.settings();
-            let due = next_call(&file, &calls, &settings);
-            let lists = [newest(Kind::WorkOrder), newest(Kind::Request), newest(Kind::FollowUp), complaints];
-            let equipment = machines(&file, &orders, &settings, now);
-            Some((file, collected, due, due.is_some_and(|d| overdue_call(d, now, &settings)), equipment, lists))
-        });
-        let found = found.await?.ok_or_else(|| Error::NotFound(format!("no customer {id}")))?;
-        let (file, collected, due, overdue, equipment, [jobs, requests, calls, complaints]) = found;
-        let charged: Fen = file.charges.values().map(|c| c.amount).sum();
-        Ok(CustomerDetail {
-            row: Row::from(&view),
-            equipment,
-            owed: charged - collected,
-            charged,
-            collected,
-            next_call: due,
-            call_overdue: overdue,
-            jobs: self.rows_of(tenant, &jobs).await?,
-            requests: self.rows_of(tenant, &requests).await?,
-            calls: self.rows_of(tenant, &calls).await?,
-            complaints: self.rows_of(tenant, &complaints).await?,
-            entity: file,
-        })
-    }
-
-    /// 客户属性 of a report about a customer's machine, as it would be worked out.
-    ///
-    /// # Errors
-    /// `NotFound`; the storage's.
-    pub async fn entitlement_of(
-        &self,
-        tenant: TenantId,
-        customer: CustomerId,
-        machine: Option<ItemId>,
-        reported: Option<Millis>,
-    ) -> Result<Entitled> {
-        let view = self.row_of(tenant, Kind::Customer, customer.into()).await?;
-        let Entity::Customer(file) = view.entity()? else {
-            return Err(Error::NotFound(format!("no customer {customer}")));
-        };
-        if machine.is_some_and(|m| file.equipment.get(&m).is_none_or(|e| e.removed)) {
-            return Err(Error::NotFound("this customer has no such machine".into()));
-        }
-        let reported = reported.unwrap_or_else(|| self.env().now());
-        Ok(entitlement(&file, machine, reported, &settings(self, tenant).await?))
-    }
-
-    /// Customers with a call due before a day (by default: by today), by its due day.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub async fn calls_due(
-        &self,
-        tenant: TenantId,
-        before: Option<Date>,
-        after: Option<Key>,
-        limit: usize,
-    ) -> Result<Page> {
-        let zone = Zone::of(&settings(self, tenant).await?);
-        let before = before.map_or_else(|| zone.end(zone.day(self.env().now())), |day| zone.start(day));
-        let query = Query { kind: Some(Kind::Customer), due_before: Some(before), after, limit, ..Query::default() };
-        let views = self.storage().list(tenant, &query).await?;
-        Ok(Page::of(&views, query.page()))
-    }
-
-    /// Everything that happened to a job, its request and its visits, oldest first.
-    ///
-    /// # Errors
-    /// `NotFound`; the storage's.
-    pub async fn timeline(&self, tenant: TenantId, order: WorkOrderId) -> Result<Vec<TimelineItem>> {
-        let view = self.row_of(tenant, Kind::WorkOrder, order.into()).await?;
-        let mut docs = vec![DocId::from(order)];
-        docs.extend(self.storage().children(tenant, Kind::Visit, order.into()).await?);
-        if let Entity::WorkOrder(WorkOrder { request: Some(request), .. }) = view.entity()? {
-            docs.push(request.into());
-            docs.extend(self.storage().children(tenant, Kind::Visit, request.into()).await?);
-        }
-        self.histories(tenant, &docs).await
-    }
-
-    /// Everything that happened to documents, oldest first.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub async fn histories(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<TimelineItem>> {
-        let codes: BTreeMap<DeviceId, String> =
-            self.storage().devices(tenant).await?.into_iter().map(|(d, _)| (d.id, d.code)).collect();
-        let mut items = Vec::new();
-        for doc in docs {
-            let rows = self.storage().history(tenant, *doc).await?;
-            let Some(kind) = rows.first().map(|r| r.kind) else { continue };
-            let mut past = Doc::new(kind);
-            let mut before = serde_json::to_value(past.entity()?)?;
-            for row in rows {
-                let change = Change::parse(row.body)?;
-                past.apply([&change.bytes])?;
-                let after = serde_json::to_value(past.entity()?)?;
-                let mut paths = Vec::new();
-                differ("", &before, &after, &mut paths);
-                before = after;
-                items.push(TimelineItem {
-                    at: change.header.at,
-                    received: row.received,
-                    doc: DocRef { kind, id: *doc },
-                    by: change.header.by,
-                    device: row.device,
-                    device_code: codes.get(&row.device).cloned(),
-                    labels: Said::paths(kind, &paths),
-                    paths,
-                    hash: change.header.hash,
-                });
-            }
-        }
-        items.sort_by_key(|i| (i.at, i.received));
-        Ok(items)
-    }
-}
-
-/// The machines of a file, with what a report of today would be entitled to.
-fn machines(file: &Customer, orders: &[(DocId, WorkOrder)], settings: &Settings, now: Millis) -> Vec<EquipmentShown> {
-    let shown = file.equipment.iter().filter(|(_, e)| !e.removed).map(|(id, machine)| {
-        let entitled = entitlement(file, Some(*id), now, settings);
-        EquipmentShown {
-            id: *id,
-            warranty_from: machine.installed,
-            warranty_until: warranty_until(machine, settings),
-            contract: entitled.contract,
-            entitlement_today: entitled.entitlement,
-            jobs: orders.iter().filter(|(_, w)| w.equipment == Some(*id)).count() as u64,
-        }
-    });
-    shown.collect()
 }
 
 /// A clash in sentences: each other value beside the one that is shown.

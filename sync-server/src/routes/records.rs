@@ -1,7 +1,9 @@
 //! One job, visit or customer; entitlement; calls due.
 
 use super::{Asked, Office, Shown, id, place};
-use crate::office::records::{CustomerDetail, TimelineItem, VisitDetail, WorkOrderDetail};
+use crate::office::customers::CustomerDetail;
+use crate::office::history::TimelineItem;
+use crate::office::records::{VisitDetail, WorkOrderDetail};
 use crate::office::shown::Page;
 use crate::{App, error::Error};
 use axum::extract::{Path, State};

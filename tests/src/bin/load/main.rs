@@ -11,6 +11,7 @@ mod first;
 mod idle;
 mod memory;
 mod meter;
+mod office;
 mod peers;
 mod seed;
 mod storm;
@@ -63,6 +64,12 @@ enum What {
         /// Documents.
         documents: usize,
     },
+    /// The office's lists, details and figures of a company with this many work orders.
+    Office {
+        /// Work orders.
+        #[arg(default_value_t = 10_000)]
+        orders: usize,
+    },
     /// The device alone: edit, open, list, search, beside bare SQLite and bare Automerge.
     Device,
 }
@@ -91,6 +98,7 @@ async fn run(cli: &Cli) -> Result<Vec<Row>> {
         Some(What::Idle { devices, documents }) => rows.push(idle::run(*devices, *documents).await?),
         Some(What::FirstSync { documents }) => rows.extend(first::run(*documents).await?),
         Some(What::Memory { documents }) => rows.push(memory::run(&[*documents]).await?),
+        Some(What::Office { orders }) => rows.extend(office::run(*orders).await?),
         Some(What::Device) => rows.extend(device::run()?),
         None => {
             rows.extend(device::run()?);
@@ -100,6 +108,7 @@ async fn run(cli: &Cli) -> Result<Vec<Row>> {
             rows.extend(storm::flatness(10, 10, storm::ROUNDS, cli.peers.as_deref()).await?);
             rows.extend(first::run(10_000).await?);
             rows.push(memory::run(&[10_000, 100_000]).await?);
+            rows.extend(office::run(10_000).await?);
         }
     }
     Ok(rows)

@@ -83,6 +83,42 @@ struct Founding {
     boss: Option<StaffId>,
 }
 
+/// Customers, each with a machine.
+pub(crate) async fn customers(ledger: &Ledger, tenant: TenantId, clerk: StaffId) -> Result<Vec<(CustomerId, ItemId)>> {
+    let by = Author { staff: clerk, roles: [Role::Clerk].into(), device_code: None };
+    let mut out = Vec::new();
+    let mut commands = Vec::new();
+    for n in 0..CUSTOMERS {
+        let (customer, machine) = (CustomerId(Uuid::now_v7()), item());
+        let put = Command::PutCustomer {
+            id: customer,
+            name: format!("华南纸浆模塑{n}厂"),
+            code: format!("C{n:04}"),
+            project_completed: None,
+            call_interval_days: None,
+        };
+        let contact = Contact { name: "张三".into(), phone: format!("1380000{n:04}"), ..Contact::default() };
+        let address = Address { text: format!("广东省东莞市第{n}工业区"), ..Address::default() };
+        let equipment = Equipment {
+            model: "ZM-3000".into(),
+            serial: format!("WB{n:05}"),
+            name: "纸浆模塑成型机".into(),
+            ..Equipment::default()
+        };
+        commands.extend([
+            put,
+            Command::PutContact { customer, id: item(), contact },
+            Command::PutAddress { customer, id: item(), address },
+            Command::PutEquipment { customer, id: machine, equipment },
+        ]);
+        out.push((customer, machine));
+    }
+    for part in commands.chunks(4 * TOGETHER) {
+        ledger.execute_all(tenant, &by, part).await?;
+    }
+    Ok(out)
+}
+
 fn item() -> ItemId {
     ItemId(Uuid::now_v7())
 }
@@ -100,38 +136,8 @@ impl Founding {
     }
 
     async fn customers(&mut self) -> Result<Vec<(CustomerId, ItemId)>> {
-        let by = self.office().await?;
-        let mut out = Vec::new();
-        let mut commands = Vec::new();
-        for n in 0..CUSTOMERS {
-            let (customer, machine) = (CustomerId(Uuid::now_v7()), item());
-            let put = Command::PutCustomer {
-                id: customer,
-                name: format!("华南纸浆模塑{n}厂"),
-                code: format!("C{n:04}"),
-                project_completed: None,
-                call_interval_days: None,
-            };
-            let contact = Contact { name: "张三".into(), phone: format!("1380000{n:04}"), ..Contact::default() };
-            let address = Address { text: format!("广东省东莞市第{n}工业区"), ..Address::default() };
-            let equipment = Equipment {
-                model: "ZM-3000".into(),
-                serial: format!("WB{n:05}"),
-                name: "纸浆模塑成型机".into(),
-                ..Equipment::default()
-            };
-            commands.extend([
-                put,
-                Command::PutContact { customer, id: item(), contact },
-                Command::PutAddress { customer, id: item(), address },
-                Command::PutEquipment { customer, id: machine, equipment },
-            ]);
-            out.push((customer, machine));
-        }
-        for part in commands.chunks(4 * TOGETHER) {
-            self.ledger.execute_all(self.tenant, &by, part).await?;
-        }
-        Ok(out)
+        let boss = self.office().await?.staff;
+        customers(&self.ledger, self.tenant, boss).await
     }
 
     /// A technician with jobs: dispatched, the work on site begun.
