@@ -16,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Rows of each task of the day.
 const FIRST: usize = 10;
-/// Rows that a filtered board looks at.
-const BOARD: usize = 5_000;
 /// No job is looked for that began longer before what a calendar shows.
 const LONGEST: i64 = 62 * Millis::DAY;
 /// Widest calendar, in days.
@@ -278,37 +276,19 @@ impl Ledger {
             ..Query::default()
         };
         let next = |views: &[View], count: u64| views.last().filter(|_| count > views.len() as u64).map(place);
-        let reported = Stage::Reported.word();
         let mut columns: HashMap<Stage, (u64, Vec<View>)> = HashMap::new();
-        if person.is_none() && search.is_none() {
-            let jobs = self.storage().counts(tenant, Kind::WorkOrder).await?;
-            let requests = self.storage().counts(tenant, Kind::Request).await?;
-            let requests = requests.into_iter().filter(|(status, _)| status == reported);
-            let kinds = jobs.into_iter().map(|c| (Kind::WorkOrder, c)).chain(requests.map(|c| (Kind::Request, c)));
-            for (kind, (status, count)) in kinds {
-                let Some(stage) = stage_of(&status) else { continue };
-                let views = self.storage().list(tenant, &of(kind, Some(&status), limit)).await?;
-                columns.insert(stage, (count, views));
-            }
-        } else {
-            for (kind, status) in [(Kind::Request, Some(reported)), (Kind::WorkOrder, None)] {
-                let (mut query, mut seen) = (of(kind, status, 1000), 0);
-                loop {
-                    let page = self.storage().list(tenant, &query).await?;
-                    (seen, query.after) = (seen + page.len(), page.last().map(View::key));
-                    let more = page.len() == query.page() && seen < BOARD;
-                    for view in page {
-                        let Some(stage) = stage_of(&view.summary.status) else { continue };
-                        let column = columns.entry(stage).or_default();
-                        column.0 += 1;
-                        if column.1.len() < limit {
-                            column.1.push(view);
-                        }
-                    }
-                    if !more {
-                        break;
-                    }
+        for (kind, status) in [(Kind::WorkOrder, None), (Kind::Request, Some(Stage::Reported.word()))] {
+            if person.is_some() || search.is_some() {
+                for column in self.storage().columns(tenant, &of(kind, status, limit)).await? {
+                    columns.extend(stage_of(&column.status).map(|stage| (stage, (column.count, column.rows))));
                 }
+                continue;
+            }
+            // Without conditions, how many there are is counted without looking at the rows.
+            for (found, count) in self.storage().counts(tenant, kind).await? {
+                let Some(stage) = stage_of(&found).filter(|_| status.is_none_or(|s| s == found)) else { continue };
+                let views = self.storage().list(tenant, &of(kind, Some(&found), limit)).await?;
+                columns.insert(stage, (count, views));
             }
         }
         let column = |stage: Stage| {

@@ -355,6 +355,22 @@ async fn conform(s: &dyn Storage) {
     s.commit(T, batch(vec![again])).await.unwrap();
     assert_eq!(s.facts(T, &within(0, 99)).await.unwrap(), all[..2]);
     assert_eq!(s.facts(T, &every).await.unwrap()[2], kept(72, "open", None, "2"));
+    // By state: counted, with the first of each, under the list's conditions.
+    let jobs = Query { kind: Some(Kind::WorkOrder), limit: 2, ..Query::default() };
+    let columns = s.columns(T, &jobs).await.unwrap();
+    let counted: Vec<_> = columns.iter().map(|c| (c.status.clone(), c.count)).collect();
+    assert_eq!(counted, s.counts(T, Kind::WorkOrder).await.unwrap());
+    for column in &columns {
+        let of = Query { status: Some(column.status.clone()), ..jobs.clone() };
+        assert_eq!(column.rows, s.list(T, &of).await.unwrap(), "{}", column.status);
+    }
+    let of = async |query: Query| {
+        let columns = s.columns(T, &query).await.unwrap();
+        columns.into_iter().map(|c| (c.status, c.count, c.rows.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(of(Query { flagged: true, ..jobs.clone() }).await, [("open".to_owned(), 1, 1)]);
+    assert_eq!(of(Query { status: Some("shut".into()), ..jobs.clone() }).await, [("shut".to_owned(), 1, 1)]);
+    assert!(of(found("小明")).await.is_empty() && s.columns(OTHER, &jobs).await.unwrap().is_empty());
     assert_eq!(s.views(T, &[doc(72)]).await.unwrap()[0].fact, None, "it is no part of the row");
     let flagged = vec!["opinion_open".to_owned(), "x:y".into()];
     assert_eq!(s.flags(T).await.unwrap(), [(DocRef::new(Kind::WorkOrder, doc(70)), flagged)]);

@@ -96,6 +96,24 @@ impl Company {
         Some(View { heads: row.heads.clone(), ver: row.ver, fact: None, ..view.clone() })
     }
 
+    /// The rows that meet a list's conditions, in no order.
+    fn matching(&self, query: &Query) -> impl Iterator<Item = &View> {
+        let phrases = query.search.as_deref().map(words::phrases).unwrap_or_default();
+        let meets = move |(v, found): &&(View, Vec<String>)| {
+            let s = &v.summary;
+            query.kind.is_none_or(|k| s.doc.kind == k)
+                && query.status.as_ref().is_none_or(|w| s.status == *w)
+                && query.parent.is_none_or(|p| s.parent == Some(p))
+                && query.person.is_none_or(|p| s.people.contains(&p))
+                && query.due_from.is_none_or(|t| s.due.is_some_and(|d| d >= t))
+                && query.due_before.is_none_or(|t| s.due.is_some_and(|d| d < t))
+                && (!query.clashes || v.clashes > 0)
+                && (!query.flagged || !s.flags.is_empty())
+                && words::found(found, &phrases)
+        };
+        self.views.values().filter(meets).map(|(v, _)| v)
+    }
+
     fn changes(&self, doc: DocId, after: u64) -> impl Iterator<Item = &LogRow> {
         self.by_doc
             .get(&doc)
@@ -487,27 +505,25 @@ impl Storage for MemoryStorage {
 
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
         self.read(tenant, |c| {
-            let phrases = query.search.as_deref().map(words::phrases).unwrap_or_default();
-            let mut found: Vec<(Key, DocId)> = c
-                .views
-                .iter()
-                .filter(|(_, (v, found))| {
-                    let s = &v.summary;
-                    query.kind.is_none_or(|k| s.doc.kind == k)
-                        && query.status.as_ref().is_none_or(|w| s.status == *w)
-                        && query.parent.is_none_or(|p| s.parent == Some(p))
-                        && query.person.is_none_or(|p| s.people.contains(&p))
-                        && query.due_from.is_none_or(|t| s.due.is_some_and(|d| d >= t))
-                        && query.due_before.is_none_or(|t| s.due.is_some_and(|d| d < t))
-                        && (!query.clashes || v.clashes > 0)
-                        && (!query.flagged || !s.flags.is_empty())
-                        && query.after.is_none_or(|k| v.key() > k)
-                        && words::found(found, &phrases)
-                })
-                .map(|(d, (v, _))| (v.key(), *d))
-                .collect();
+            let rows = c.matching(query).filter(|v| query.after.is_none_or(|k| v.key() > k));
+            let mut found: Vec<(Key, DocId)> = rows.map(|v| (v.key(), v.summary.doc.id)).collect();
             found.sort();
             Ok(found.into_iter().take(query.page()).filter_map(|(_, d)| c.view(d)).collect())
+        })
+    }
+
+    async fn columns(&self, tenant: TenantId, query: &Query) -> Result<Vec<Column>> {
+        self.read(tenant, |c| {
+            let mut out = BTreeMap::<String, Vec<(Key, DocId)>>::new();
+            for view in c.matching(query).filter(|v| query.after.is_none_or(|k| v.key() > k)) {
+                out.entry(view.summary.status.clone()).or_default().push((view.key(), view.summary.doc.id));
+            }
+            let column = |(status, mut found): (String, Vec<(Key, DocId)>)| {
+                found.sort();
+                let first = found.iter().take(query.page()).filter_map(|(_, d)| c.view(*d));
+                Column { status, count: found.len() as u64, rows: first.collect() }
+            };
+            Ok(out.into_iter().map(column).collect())
         })
     }
 

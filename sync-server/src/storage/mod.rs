@@ -138,6 +138,17 @@ impl FactQuery {
     }
 }
 
+/// The rows of a list in one state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Column {
+    /// The state.
+    pub status: String,
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, in the order of [`Key`].
+    pub rows: Vec<View>,
+}
+
 /// What waits for the office outside of documents' own states.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Waiting {
@@ -678,6 +689,8 @@ pub trait Storage: Send + Sync + 'static {
     async fn children(&self, tenant: TenantId, kind: Kind, parent: DocId) -> Result<Vec<DocId>>;
     /// A list, in the order of [`Key`].
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>>;
+    /// A list by state: how many rows are in each, and the first of them, as many as a page has.
+    async fn columns(&self, tenant: TenantId, query: &Query) -> Result<Vec<Column>>;
     /// Members of staff, not those who left, whose work number this is, by id.
     async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>>;
     /// The facts of documents, by id.

@@ -1044,7 +1044,8 @@ fn scan(conn: &Connection, tenant: TenantId, staff: StaffId, place: Place, limit
     Ok(Scan { epoch, head, rows: rows_found, remaining, digest: sum })
 }
 
-fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
+/// The rows that meet a list's conditions, `after` among them: tables, condition and values.
+fn matching(tenant: TenantId, query: &Query) -> (&'static str, String, Vec<Value>) {
     let mut values = vec![Value::Blob(tenant.as_bytes().to_vec())];
     let mut wheres = String::from("v.tenant = ?1");
     let mut need = |condition: &str, value: Value| {
@@ -1095,6 +1096,11 @@ fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>>
             wheres.push_str(&format!(" AND v.id IN (SELECT rowid FROM words WHERE words MATCH ?{at})"));
         }
     }
+    (from, wheres, values)
+}
+
+fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
+    let (from, wheres, mut values) = matching(tenant, query);
     values.push(Value::Integer(most(query.page())));
     let sql = format!(
         "SELECT {VIEW} FROM (SELECT v.id AS id FROM {from} WHERE {wheres} ORDER BY v.place, v.doc LIMIT ?{}) x \
@@ -1103,6 +1109,28 @@ fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>>
         values.len()
     );
     all(conn, &sql, params_from_iter(values), view_row)
+}
+
+fn columns(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<Column>> {
+    let (from, wheres, mut values) = matching(tenant, query);
+    values.push(Value::Integer(most(query.page())));
+    // Each row with how many there are in its state.
+    let sql = format!(
+        "SELECT {VIEW}, x.count FROM (SELECT v.id AS id, row_number() OVER state AS n, \
+         count(*) OVER (PARTITION BY v.status) AS count FROM {from} WHERE {wheres} \
+         WINDOW state AS (PARTITION BY v.status ORDER BY v.place, v.doc)) x \
+         CROSS JOIN view v ON v.id = x.id JOIN doc d ON d.tenant = v.tenant AND d.doc = v.doc \
+         WHERE x.n <= ?{} ORDER BY v.status, v.place, v.doc",
+        values.len()
+    );
+    let mut out: Vec<Column> = Vec::new();
+    for (row, count) in all(conn, &sql, params_from_iter(values), |r| Ok((view_row(r)?, r.get::<_, u64>(7)?)))? {
+        match out.last_mut().filter(|c| c.status == row.summary.status) {
+            Some(column) => column.rows.push(row),
+            None => out.push(Column { status: row.summary.status.clone(), count, rows: vec![row] }),
+        }
+    }
+    Ok(out)
 }
 
 fn facts(conn: &Connection, tenant: TenantId, query: &FactQuery) -> Result<Vec<FactRow>> {
@@ -1351,6 +1379,11 @@ impl Storage for SqliteStorage {
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
         let query = query.clone();
         self.read(tenant, move |conn| list(conn, tenant, &query)).await
+    }
+
+    async fn columns(&self, tenant: TenantId, query: &Query) -> Result<Vec<Column>> {
+        let query = query.clone();
+        self.read(tenant, move |conn| columns(conn, tenant, &query)).await
     }
 
     async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>> {

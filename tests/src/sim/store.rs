@@ -5,7 +5,7 @@ use onsite_core::domain::{ChangeHash, DeviceId, DocId, DocRef, Kind, Millis, Sha
 use onsite_core::sync::protocol::{Digest, Held};
 use onsite_server::error::Result;
 use onsite_server::storage::{
-    Audit, AuditRow, Batch, BlobRow, Bodies, Committed, Device, DeviceSync, FactQuery, FactRow, Loaded, LogRow,
+    Audit, AuditRow, Batch, BlobRow, Bodies, Column, Committed, Device, DeviceSync, FactQuery, FactRow, Loaded, LogRow,
     MemoryStorage, Place, Query, ReadMark, Record, Scan, SetAside, Storage, SyncNote, Tenant, View, Waiting, Want,
 };
 use std::collections::BTreeSet;
@@ -58,6 +58,7 @@ restless! {
     fn views(tenant: TenantId, docs: &[DocId]) -> Vec<View>;
     fn children(tenant: TenantId, kind: Kind, parent: DocId) -> Vec<DocId>;
     fn list(tenant: TenantId, query: &Query) -> Vec<View>;
+    fn columns(tenant: TenantId, query: &Query) -> Vec<Column>;
     fn coded(tenant: TenantId, code: &str) -> Vec<StaffId>;
     fn facts(tenant: TenantId, query: &FactQuery) -> Vec<FactRow>;
     fn flags(tenant: TenantId) -> Vec<(DocRef, Vec<String>)>;
