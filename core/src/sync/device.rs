@@ -372,11 +372,11 @@ pub(crate) fn clashed(conn: &Connection) -> Result<BTreeMap<DocId, Kind>> {
     Ok(meta::app_value(conn, CLASHED)?.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
 }
 
-/// A document from all its changes but `without`.
+/// A document from all its changes but `without`. They were judged when they came: judged again without
+/// those, one that a false server numbered after them would stop the sync of everything else.
 fn base(doc: DocRef, old: &Doc, without: &HashSet<ChangeHash>) -> Result<Doc> {
-    let mut base = Doc::new(doc.kind);
-    base.apply(old.changes().into_iter().filter(|c| !without.contains(&c.header.hash)).map(|c| c.bytes))?;
-    Ok(base)
+    let kept = old.changes().into_iter().filter(|c| !without.contains(&c.header.hash));
+    Doc::new(doc.kind).applied(kept.map(|c| c.bytes))
 }
 
 /// Stores a document anew as `base` and writes `edits` of `old` again on it.
@@ -421,13 +421,21 @@ pub(crate) fn reissue_waiting(
     let Some(old) = chunks::load(tx, doc.id)? else { return Ok(()) };
     let waiting = outbox::waiting(tx, doc.id)?;
     let mine = |c: &crate::document::Change| authors.is_none_or(|d| c.header.author().is_some_and(|a| a.device == d));
-    let (edits, keep): (Vec<_>, Vec<_>) = waiting.iter().partition(|c| mine(c));
-    let edits: Vec<_> = edits.into_iter().map(|c| c.header.hash).collect();
-    let keep: Vec<_> = keep.into_iter().map(|c| c.header.hash).collect();
-    if edits.is_empty() {
+    let mut gone: HashSet<ChangeHash> = waiting.iter().filter(|c| mine(c)).map(|c| c.header.hash).collect();
+    if gone.is_empty() {
         return Ok(());
     }
-    let base = base(doc, &old, &edits.iter().copied().collect())?;
+    // What rests on them goes with them: without its parents it has no place in the history.
+    let mut edits = Vec::new();
+    for change in old.changes() {
+        let hash = change.header.hash;
+        if gone.contains(&hash) || change.header.deps.iter().any(|d| gone.contains(d)) {
+            gone.insert(hash);
+            edits.push(hash);
+        }
+    }
+    let keep: Vec<_> = waiting.iter().map(|c| c.header.hash).filter(|h| !gone.contains(h)).collect();
+    let base = base(doc, &old, &gone)?;
     rewrite(tx, doc, &old, base, &keep, &edits, &[], actor, now, written)?;
     Ok(())
 }

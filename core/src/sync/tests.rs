@@ -517,6 +517,8 @@ fn anothers_change_whose_number_was_taken_meanwhile_is_said_again_by_who_holds_i
     let id = doc_ref(Kind::Visit, 1);
     let mut doc = Doc::new(Kind::Visit);
     let theirs = foreign(id, &mut doc, note("别人写的"));
+    // And something that rests on it, which nobody waits to send.
+    foreign(id, &mut doc, note("又写的"));
     let mut session = Session::new(SessionOptions::default());
     start(&mut session, &mut device);
     report(&take(&mut session, &mut device, &SyncAnswer { docs: vec![delivery(id, &doc)], ..answer(1) }));
@@ -543,7 +545,7 @@ fn anothers_change_whose_number_was_taken_meanwhile_is_said_again_by_who_holds_i
         assert_eq!(Change::parse(change.to_vec()).unwrap().header.author(), Some(actor));
     }
     let here = visit(&device, id);
-    assert_eq!((here.remarks.0.as_str(), here.outcome), ("别人写的", Some(Outcome::Completed)));
+    assert_eq!((here.remarks.0.as_str(), here.outcome), ("别人写的又写的", Some(Outcome::Completed)));
     report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(3) }));
     assert!(outbox::account(device.read()).unwrap().safe_to_hand_in());
 }

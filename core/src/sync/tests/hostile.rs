@@ -381,6 +381,27 @@ proptest! {
     }
 }
 
+/// Found by [`any_mixture_of_lies_costs_nothing`]: a change numbered after an edit of the phone's without resting
+/// on it was judged again when that edit was refused, and the sync of everything else failed with it.
+#[test]
+fn a_change_numbered_after_a_refused_edit_blocks_nothing() {
+    let answers = vec![
+        vec![Lie::Deliver(4, 5)],
+        vec![],
+        vec![],
+        vec![Lie::Deliver(4, 9)],
+        vec![Lie::Verdict(3740952016162765, 37)],
+    ];
+    let edits = [253, 98, 146, 212, 114, 164, 149, 90, 142];
+    let mut phone = Phone::new(SessionOptions::default());
+    (0..3).for_each(|n| phone.edit(n));
+    for part in answers.chunks(3) {
+        phone.sync(part, &edits);
+        phone.env.advance(400_000);
+    }
+    phone.heal();
+}
+
 /// One answer, again and again.
 fn for_ever(lies: &[Lie], rounds: u32) -> (Phone, Vec<Effect>) {
     let mut phone = Phone::new(SessionOptions { rounds, ..SessionOptions::default() });
