@@ -385,13 +385,8 @@ proptest! {
 /// on it was judged again when that edit was refused, and the sync of everything else failed with it.
 #[test]
 fn a_change_numbered_after_a_refused_edit_blocks_nothing() {
-    let answers = vec![
-        vec![Lie::Deliver(4, 5)],
-        vec![],
-        vec![],
-        vec![Lie::Deliver(4, 9)],
-        vec![Lie::Verdict(3740952016162765, 37)],
-    ];
+    let answers =
+        [vec![Lie::Deliver(4, 5)], vec![], vec![], vec![Lie::Deliver(4, 9)], vec![Lie::Verdict(3740952016162765, 37)]];
     let edits = [253, 98, 146, 212, 114, 164, 149, 90, 142];
     let mut phone = Phone::new(SessionOptions::default());
     (0..3).for_each(|n| phone.edit(n));
