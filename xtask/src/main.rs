@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Tasks of the Onsite workspace")]
@@ -22,6 +22,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Build the office's page (needs Node), where its sources have changed; `onsite` then carries it.
+    Dashboard,
     /// Install what is missing, then formatting, clippy, all tests.
     Test {
         /// Leave out the tests that start processes.
@@ -96,6 +98,7 @@ fn main() -> Result<()> {
     std::env::set_current_dir(root())?;
     match Cli::parse().task {
         Task::Demo { args } => demo(&args),
+        Task::Dashboard => dashboard().map(drop),
         Task::Test { quick } => test(quick),
         Task::Power { cuts, from, role } => power(cuts, from, role.as_deref()),
         Task::Sim { seeds, from, jobs, loud } => {
@@ -178,7 +181,65 @@ fn install_what_is_missing() -> Result<()> {
         .with_context(|| format!("could not install {list}: install them by hand, then run this again"))
 }
 
+/// Where the office's page lies.
+const DASHBOARD: &str = "sync-server/dashboard";
+
+/// The newest change of a file, or of anything in a folder; the beginning of time where there is none.
+fn changed(path: &Path) -> SystemTime {
+    let own = std::fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let Ok(entries) = std::fs::read_dir(path) else { return own };
+    entries.flatten().map(|entry| changed(&entry.path())).fold(own, SystemTime::max)
+}
+
+/// Runs a script of the page.
+fn npm(args: &[&str]) -> Result<()> {
+    run("npm", &[&["--prefix", DASHBOARD], args].concat(), &[])
+}
+
+/// Builds the page where it is older than its sources. Without Node it says so, and there is none.
+fn dashboard() -> Result<bool> {
+    if !(on_path("node") && on_path("npm")) {
+        println!(
+            "Node is missing (20.19 or newer, with npm): the office's page is not built. The server says so in its place."
+        );
+        return Ok(false);
+    }
+    let at = |name: &str| Path::new(DASHBOARD).join(name);
+    if changed(&at("package-lock.json")) > changed(&at("node_modules/.package-lock.json")) {
+        npm(&["ci", "--no-audit", "--no-fund"])?;
+    }
+    let made_of =
+        ["src", "public", "scripts", "index.html", "package-lock.json", "tsconfig.json", "vite.config.ts", "words.ts"];
+    let newest = made_of.iter().map(|name| changed(&at(name))).chain([changed(Path::new("core/messages"))]).max();
+    // The folder is made anew by each build; a page that could not be built leaves none.
+    if newest > std::fs::metadata(at("dist/index.html")).and_then(|m| m.modified()).ok() {
+        npm(&["run", "build"])?;
+    }
+    Ok(true)
+}
+
+/// The page's own checks: lint, types, unit tests, and that its types are those of the API's document.
+fn dashboard_test() -> Result<()> {
+    if !dashboard()? {
+        return Ok(());
+    }
+    for script in ["lint", "check", "test"] {
+        npm(&["run", script])?;
+    }
+    let (document, types) =
+        (Path::new(DASHBOARD).join("openapi.json"), Path::new(DASHBOARD).join("src/api/schema.d.ts"));
+    if document.is_file() {
+        let before = std::fs::read(&types).unwrap_or_default();
+        npm(&["run", "schema"])?;
+        if std::fs::read(&types)? != before {
+            bail!("{} was not made from openapi.json: it is now, commit it", types.display());
+        }
+    }
+    Ok(())
+}
+
 fn demo(args: &[String]) -> Result<()> {
+    dashboard()?;
     let mut all = vec!["run", "--quiet", "--package", "onsite-server", "--bin", "onsite", "--", "demo"];
     all.extend(args.iter().map(String::as_str));
     println!("building …");
@@ -224,6 +285,8 @@ fn test(quick: bool) -> Result<()> {
     let begin = Instant::now();
     install_what_is_missing()?;
     run("cargo", &["fmt", "--all", "--check"], &[])?;
+    // Before anything of Rust: the server carries what is built.
+    dashboard_test()?;
     run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])?;
     // The core must build without its client, as in a browser's worker.
     run(

@@ -1,0 +1,14 @@
+import "./page.css";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { App } from "./app";
+import { begin } from "./i18n";
+
+const root = document.getElementById("root");
+if (root === null) throw new Error("the page has no root");
+await begin();
+createRoot(root).render(
+  <StrictMode>
+    <App />
+  </StrictMode>,
+);

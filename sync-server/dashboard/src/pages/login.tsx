@@ -1,0 +1,64 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { Alert, Button, Form, Input } from "antd";
+import { useState, type ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+import { useNavigate, useSearchParams } from "react-router";
+import { send } from "../api/client";
+import { told } from "../api/problem";
+import { LanguageSwitch } from "../ui/language";
+
+/** Where to go after signing in: a page of ours only. */
+function next(params: URLSearchParams): string {
+  const path = params.get("next") ?? "/";
+  return path.startsWith("/") && !path.startsWith("//") && !path.startsWith("/\\") ? path : "/";
+}
+
+export default function Login(): ReactNode {
+  const { t } = useTranslation();
+  const navigate = useNavigate();
+  const [params] = useSearchParams();
+  const client = useQueryClient();
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState("");
+
+  const signIn = async (said: { login: string; password: string }): Promise<void> => {
+    setBusy(true);
+    setError("");
+    try {
+      await send("POST", "/api/session", said);
+      // Nothing of whoever was signed in before stays.
+      client.clear();
+      await navigate(next(params), { replace: true });
+    } catch (failure) {
+      setError(told(t, failure));
+      setBusy(false);
+    }
+  };
+
+  return (
+    <main className="login">
+      <div className="login-card">
+        <h1>
+          <img src="/favicon.svg" alt="" width={28} height={28} />
+          {t("app.name")}
+        </h1>
+        <p>{t("login.welcome")}</p>
+        <Form layout="vertical" requiredMark={false} onFinish={(said: { login: string; password: string }) => void signIn(said)}>
+          <Form.Item name="login" label={t("login.login")} rules={[{ required: true, message: t("login.login_missing") }]}>
+            <Input autoFocus autoComplete="username" autoCapitalize="none" spellCheck={false} />
+          </Form.Item>
+          <Form.Item name="password" label={t("login.password")} rules={[{ required: true, message: t("login.password_missing") }]}>
+            <Input.Password autoComplete="current-password" />
+          </Form.Item>
+          {error && <Alert type="error" showIcon title={error} style={{ marginBottom: 14 }} />}
+          <Button type="primary" htmlType="submit" block loading={busy}>
+            {t("login.sign_in")}
+          </Button>
+        </Form>
+        <div className="login-foot">
+          <LanguageSwitch />
+        </div>
+      </div>
+    </main>
+  );
+}
