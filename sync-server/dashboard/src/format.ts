@@ -98,3 +98,8 @@ export function bytes(n: number): string {
   if (n < 1024) return `${n} B`;
   return n < 1024 ** 2 ? `${(n / 1024).toFixed(1)} KB` : `${(n / 1024 ** 2).toFixed(1)} MB`;
 }
+
+/** A moment as a date picker shows it: the company's clock, whatever the browser's zone. */
+export function shown(at: Millis): dayjs.Dayjs {
+  return dayjs(local(at).format("YYYY-MM-DDTHH:mm:ss"));
+}

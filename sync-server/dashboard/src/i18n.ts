@@ -81,6 +81,9 @@ export async function begin(language: Language = chosen()): Promise<void> {
     // Keys are flat, and filled in as the core's messages are.
     keySeparator: false,
     nsSeparator: false,
+    // Underscores are part of keys; neither language needs another form for one.
+    contextSeparator: "::",
+    pluralSeparator: "::",
     interpolation: { escapeValue: false, prefix: "{", suffix: "}" },
     react: { useSuspense: false },
   });

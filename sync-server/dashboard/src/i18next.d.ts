@@ -5,6 +5,8 @@ declare module "i18next" {
     defaultNS: "page";
     keySeparator: false;
     nsSeparator: false;
+    contextSeparator: "::";
+    pluralSeparator: "::";
     resources: { page: typeof page; words: Record<string, string> };
   }
 }

@@ -1,5 +1,11 @@
 import {
+  AuditOutlined,
+  CalendarOutlined,
+  MobileOutlined,
+  PhoneOutlined,
   ProjectOutlined,
+  PullRequestOutlined,
+  StopOutlined,
   SunOutlined,
 } from "@ant-design/icons";
 import type { ComponentType, ReactNode } from "react";
@@ -37,5 +43,37 @@ export const SCREENS: Screen[] = [
     load: () => import("./pages/board"),
     nav: { group: "jobs", label: "nav.board", icon: <ProjectOutlined /> },
   },
+  {
+    path: "/calendar",
+    load: () => import("./pages/calendar"),
+    nav: { group: "jobs", label: "nav.calendar", icon: <CalendarOutlined />, roles: ["service_manager", "clerk", "admin"] },
+  },
+  {
+    path: "/requests/new",
+    load: () => import("./pages/request/new"),
+    nav: { group: "jobs", label: "nav.request", icon: <PhoneOutlined />, roles: ["clerk", "service_manager"] },
+  },
+  { path: "/requests/:id", load: () => import("./pages/request/one") },
+  { path: "/work-orders/:id", load: () => import("./pages/work-order") },
+  {
+    path: "/devices",
+    load: () => import("./pages/devices"),
+    nav: { group: "sync", label: "nav.devices", icon: <MobileOutlined /> },
+  },
+  { path: "/devices/:id", load: () => import("./pages/device") },
+  {
+    path: "/clashes",
+    load: () => import("./pages/clashes"),
+    nav: { group: "sync", label: "nav.clashes", icon: <PullRequestOutlined />, waits: (today) => today.clashes },
+  },
+  {
+    path: "/refused",
+    load: () => import("./pages/refused"),
+    nav: { group: "sync", label: "nav.refused", icon: <StopOutlined />, waits: (today) => today.refused },
+  },
+  {
+    path: "/audit",
+    load: () => import("./pages/audit"),
+    nav: { group: "company", label: "nav.audit", icon: <AuditOutlined />, roles: ["admin", "service_manager"] },
+  },
 ];
-

@@ -5,14 +5,29 @@ import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import { today, useMe } from "../api/queries";
-import type { Role, Row, Task, Today as Waiting } from "../api/types";
-import { ago } from "../format";
+import type { Role, Row, Stage, Task, Today as Waiting } from "../api/types";
+import { ago, dayOf } from "../format";
 import type page from "../locales/zh-CN.json";
 import { Ago, DocLink, Flags, Head, Names, StageTag, Time } from "../ui/parts";
 import { Answered } from "../ui/state";
 import "./today.css";
 
 type Label = keyof typeof page;
+/** The stages in which something is left to do, in the flow's order. */
+const FLOW: Stage[] = [
+  "reported",
+  "planning",
+  "awaiting_signoffs",
+  "dispatched",
+  "acknowledged",
+  "travelling",
+  "on_site",
+  "awaiting_customer",
+  "incomplete",
+  "completed",
+  "customer_told",
+];
+
 type Part = "overdue_arrivals" | "contradictions" | "signoffs" | "requests" | "follow_ons" | "complaints" | "calls_due" | "returned_machines" | "opinions";
 
 /** What waits, the most pressing first, and whose it is: theirs comes before the others'. */
@@ -47,24 +62,25 @@ function Rows({ task, now, late }: { task: Task; now: number; late: boolean }): 
         },
         {
           title: t("col.what"),
-          ellipsis: true,
           render: (_, { doc, summary, clashes }) => (
-            <>
-              {summary.number && <b className="today-title">{summary.title}</b>} <span className="quiet">{summary.subtitle}</span>{" "}
+            <div className="today-what">
+              <span className="clip">
+                {summary.number && <b className="today-title">{summary.title}</b>} <span className="quiet">{summary.subtitle}</span>
+              </span>
               {doc.kind === "work_order" && <Flags flags={summary.flags} clashes={clashes} />}
-            </>
+            </div>
           ),
         },
         { title: t("col.people"), width: 96, ellipsis: true, render: (_, { summary }) => <Names ids={summary.people} /> },
         {
           title: t("col.due"),
-          width: 108,
+          width: 122,
           align: "right",
-          render: (_, { summary }) =>
+          render: (_, { doc, summary }) =>
             late ? (
               <span className="late">{summary.due !== null && <Ago at={summary.due} now={now} />}</span>
             ) : (
-              <Time at={summary.due} />
+              <span className="nowrap">{summary.due !== null && (doc.kind === "customer" ? dayOf(summary.due) : <Time at={summary.due} />)}</span>
             ),
         },
       ]}
@@ -87,7 +103,7 @@ function Panel({ title, count, more, children }: { title: string; count: number;
 
 function Stages({ stages }: { stages: Waiting["stages"] }): ReactNode {
   const { t } = useTranslation();
-  const shown = Object.entries(stages).filter(([stage]) => !["archived", "closed", "cancelled", "withdrawn"].includes(stage));
+  const shown = FLOW.flatMap((stage) => (stages[stage] ? [[stage, stages[stage]] as const] : []));
   return (
     <nav className="stages" aria-label={t("today.stages")}>
       {shown.map(([stage, count]) => (

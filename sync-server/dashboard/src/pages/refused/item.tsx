@@ -1,0 +1,87 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { App, Button, Tag } from "antd";
+import type { ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+import { Link } from "react-router";
+import { send } from "../../api/client";
+import { told as toldProblem } from "../../api/problem";
+import { usePeople } from "../../api/queries";
+import type { RefusedRow } from "../../api/types";
+import { time } from "../../format";
+import { useAsk } from "../../ui/ask";
+import { DocLink } from "../../ui/parts";
+import { told } from "../../ui/value";
+import { say, word } from "../../words";
+import "./item.css";
+
+/** A refused edit: what the phone wants, what stands, why it was refused, and what the office makes of it. */
+export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolean }): ReactNode {
+  const { t } = useTranslation();
+  const people = usePeople();
+  const { message } = App.useApp();
+  const client = useQueryClient();
+  const [ask, question] = useAsk();
+  const decide = useMutation({
+    mutationFn: (said: { decide: "accept" | "dismiss"; reason: string }) => send("POST", `/api/set-aside/${row.doc.id}/${row.hash}`, said),
+    onSuccess: () => void message.success(t("refused.decided_now")),
+    onError: (error) => void message.error(toldProblem(t, error)),
+    onSettled: () => client.invalidateQueries(),
+  });
+  const choose = async (what: "accept" | "dismiss"): Promise<void> => {
+    const reason = await ask({ title: t(`refused.${what}`), what: t(`refused.${what}_what`), ok: t(`refused.${what}`), danger: what === "dismiss" });
+    if (reason !== undefined) decide.mutate({ decide: what, reason });
+  };
+  return (
+    <section className="refused" aria-label={`${word("kind", row.doc.kind)} ${row.number}`}>
+      {question}
+      <h2>
+        <span>
+          {word("kind", row.doc.kind)} <DocLink doc={row.doc}>{row.number || row.title}</DocLink> {row.number && row.title}
+        </span>
+        <span className="quiet">
+          {people.name(row.staff)} · <Link to={`/devices/${row.device}`}>{t("order.phone", { code: row.device_code })}</Link> · {time(row.at)}
+        </span>
+      </h2>
+      <p>
+        <Tag color="warning">{say(row.why)}</Tag>
+        {row.because_of !== null && <span className="quiet">{t("refused.rests")}</span>}
+      </p>
+      {row.leaves.length > 0 && (
+        <table className="sides">
+          <thead>
+            <tr>
+              <td />
+              <th scope="col">{t("refused.mine")}</th>
+              <th scope="col">{t("refused.stands")}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {row.leaves.map((leaf) => (
+              <tr key={leaf.path}>
+                <th scope="row">{say(leaf.label)}</th>
+                <td>{told(leaf.path, leaf.mine, people)}</td>
+                <td>{told(leaf.path, leaf.stands, people)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {row.decided ? (
+        <p className="quiet">
+          {t(`refused.verdict.${row.decided.verdict}`)} · {people.name(row.decided.by)} {time(row.decided.at)} · {row.decided.reason}
+        </p>
+      ) : (
+        manager && (
+          <div className="inline">
+            <Button type="primary" loading={decide.isPending} disabled={row.because_of !== null} onClick={() => void choose("accept")}>
+              {t("refused.accept")}
+            </Button>
+            <Button danger loading={decide.isPending} onClick={() => void choose("dismiss")}>
+              {t("refused.dismiss")}
+            </Button>
+          </div>
+        )
+      )}
+    </section>
+  );
+}
