@@ -310,7 +310,7 @@ fn test(quick: bool) -> Result<()> {
     if !quick {
         python()?;
         // Seed 936 does not hold yet.
-        sim(&[], &["--seeds", "900"])?;
+        sim(&[], &["--seeds", "2000"])?;
     }
     run("cargo", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     if on_path("cargo-deny") {

@@ -1,7 +1,7 @@
 //! One document in memory.
 
 use super::{
-    Actor, Change, Clash, ClashValue, Header, Reading, codec, genesis, guard, malformed, parse, person, screen,
+    Actor, Change, Clash, ClashValue, Header, Reading, codec, genesis, guard, malformed, parse, person, screen, shaped,
 };
 use crate::domain::{ChangeHash, DeviceId, Entity, Kind, Millis, StaffId, Write};
 use crate::error::{Error, Result};
@@ -423,7 +423,9 @@ impl Doc {
         for bytes in changes {
             let header = screen::screen(bytes.as_ref())?;
             if !self.has(header.hash) && batch.insert(header.hash) {
-                parsed.push(parse(bytes.as_ref())?);
+                let change = parse(bytes.as_ref())?;
+                shaped(&change)?;
+                parsed.push(change);
                 headers.push(header);
             }
         }

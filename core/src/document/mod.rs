@@ -14,6 +14,7 @@ pub(crate) mod tests;
 
 use crate::domain::{ChangeHash, DeviceId, Entity, Millis, StaffId};
 use crate::error::{Error, Result};
+use automerge::ScalarValue;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -125,16 +126,17 @@ impl Header {
 }
 
 impl Change {
-    /// Screens the bytes (see [`screen::screen`]) and parses them.
+    /// Screens the bytes (see [`screen::screen`]), parses them, and sees that they are of our documents' shape.
     ///
     /// # Errors
-    /// `BadChange` with the screen's code, or `malformed`.
+    /// `BadChange` with the screen's code, `malformed` or `bad_shape`.
     pub fn parse(bytes: Vec<u8>) -> Result<Change> {
         let header = screen::screen(&bytes)?;
         let parsed = parse(&bytes)?;
         if parsed.hash().0 != header.hash.0 || parsed.len() as u64 != header.ops {
             return Err(malformed("the screen and the parser differ".into()));
         }
+        shaped(&parsed)?;
         Ok(Change { header, bytes })
     }
 
@@ -168,6 +170,35 @@ fn person(message: &str) -> Option<StaffId> {
 
 fn parse(bytes: &[u8]) -> Result<automerge::Change> {
     guard(|| automerge::Change::try_from(bytes).map_err(|e| malformed(e.to_string())))
+}
+
+/// That a change writes a flat map of values and texts, as every version of ours does. Automerge takes
+/// in other shapes, such as a map's key in a text, and panics at the next honest edit.
+fn shaped(change: &automerge::Change) -> Result<()> {
+    use automerge::ObjType;
+    use automerge::legacy::{Key, ObjectId, OpType};
+    let operations = guard(|| Ok(change.decode().operations))?;
+    for (n, op) in operations.iter().enumerate() {
+        let fits = match (&op.obj, &op.key, op.insert) {
+            (ObjectId::Root, Key::Map(_), false) => match &op.action {
+                OpType::Put(_) | OpType::Delete | OpType::Make(ObjType::Text) => true,
+                OpType::Increment(_) => op.pred.iter().next().is_some(),
+                OpType::Make(_) | OpType::MarkBegin(_) | OpType::MarkEnd(_) => false,
+            },
+            // A letter put in, or taken out.
+            (ObjectId::Id(_), Key::Seq(_), true) => {
+                matches!(&op.action, OpType::Put(ScalarValue::Str(s)) if !s.is_empty())
+                    && op.pred.iter().next().is_none()
+            }
+            (ObjectId::Id(_), Key::Seq(_), false) => matches!(op.action, OpType::Delete),
+            _ => false,
+        };
+        if !fits {
+            let detail = format!("operation {} is none of a flat map of values and texts", n + 1);
+            return Err(Error::BadChange { code: "bad_shape", detail });
+        }
+    }
+    Ok(())
 }
 
 /// A content's leaves by path; what is empty has none.

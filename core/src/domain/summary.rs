@@ -63,12 +63,17 @@ pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
 /// The work order that answers a request: one not cancelled before one that
 /// is, then the first opened. Found through the request's customer where the world cannot tell.
 pub fn answering(id: RequestId, request: &Request, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
-    let customer = request.customer?;
+    naming(id, request, world).into_iter().min_by_key(|(o, w)| (w.cancelled.is_some(), *o))
+}
+
+/// Every work order that names a request.
+fn naming(id: RequestId, request: &Request, world: &dyn World) -> Vec<(WorkOrderId, WorkOrder)> {
+    let Some(customer) = request.customer else { return Vec::new() };
     let orders = world.answers(id).unwrap_or_else(|| {
         world.children(Kind::WorkOrder, customer.into()).into_iter().map(WorkOrderId::from).collect()
     });
     let answers = orders.into_iter().filter_map(|o| Some((o, world.get::<WorkOrder>(o)?)));
-    answers.filter(|(_, w)| w.request == Some(id)).min_by_key(|(o, w)| (w.cancelled.is_some(), *o))
+    answers.filter(|(_, w)| w.request == Some(id)).collect()
 }
 
 /// The job a visit belongs to: its work order, or for an unplanned visit the
@@ -93,6 +98,12 @@ pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
             let request = v.request.or(order.as_ref().and_then(|(_, w)| w.request));
             rows.extend(v.work_order.or(order.map(|(id, _)| id)).map(|id| DocRef::new(Kind::WorkOrder, id)));
             rows.extend(request.map(|id| DocRef::new(Kind::Request, id)));
+            // An unplanned visit counts for whoever names its request.
+            if v.work_order.is_none()
+                && let Some((id, request)) = v.request.and_then(|id| Some((id, world.get::<Request>(id)?)))
+            {
+                rows.extend(naming(id, &request, world).into_iter().map(|(id, _)| DocRef::new(Kind::WorkOrder, id)));
+            }
         }
         Entity::WorkOrder(w) => {
             // What it goes on from lacks a follow-on no more.
@@ -104,8 +115,11 @@ pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
                 rows.extend(unplanned.into_iter().map(|id| DocRef::new(Kind::Visit, id)));
             }
         }
-        Entity::Request(_) => {
+        Entity::Request(r) => {
             rows.extend(world.children(Kind::Visit, doc.id).into_iter().map(|id| DocRef::new(Kind::Visit, id)));
+            // Its unplanned visit may have come before it, and not have found its job.
+            let orders = naming(doc.id.into(), r, world);
+            rows.extend(orders.into_iter().map(|(id, _)| DocRef::new(Kind::WorkOrder, id)));
         }
         Entity::FollowUp(f) => rows.extend(f.customer.map(|id| DocRef::new(Kind::Customer, id))),
         Entity::Appraisal(a) => rows.extend(a.suggestion.map(|id| DocRef::new(Kind::Suggestion, id))),

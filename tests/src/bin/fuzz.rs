@@ -72,7 +72,9 @@ fn live(seed: u64, count: &mut Count) {
             Ok(gate::Met::Refused(at, code)) => (format!("refused {at} {code}"), None),
             Err(why) => {
                 let why = why.downcast_ref::<String>().map(String::as_str).or(why.downcast_ref::<&str>().copied());
-                count.harm.push(format!("seed {seed}, document {which}, change {deep}: {}", why.unwrap_or("?")));
+                let ops = automerge::Change::try_from(bytes.as_slice()).map(|c| c.decode().operations);
+                let ops = ops.map(|ops| format!("{ops:#?}")).unwrap_or_default();
+                count.harm.push(format!("seed {seed}, document {which}, change {deep}: {}\n{ops}", why.unwrap_or("?")));
                 ("HARM".to_owned(), None)
             }
         };

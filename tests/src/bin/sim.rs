@@ -33,6 +33,10 @@ struct Cli {
     #[cfg(feature = "planted")]
     #[arg(long)]
     planted: bool,
+    /// Plants this one alone.
+    #[cfg(feature = "planted")]
+    #[arg(long)]
+    bug: Option<String>,
     /// Where the table of planted bugs is written.
     #[cfg(feature = "planted")]
     #[arg(long)]
@@ -59,7 +63,7 @@ fn main() -> ExitCode {
     let jobs = cli.jobs.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     #[cfg(feature = "planted")]
     if cli.planted {
-        return planted(jobs, cli.table.as_deref());
+        return planted(jobs, cli.bug.as_deref(), cli.table.as_deref());
     }
     let (count, failures, stats) = sim::run_many(cli.from..cli.from.saturating_add(cli.seeds), jobs, cli.most, &tell);
     let seconds = begin.elapsed().as_secs_f64();
@@ -81,9 +85,9 @@ fn main() -> ExitCode {
 }
 
 #[cfg(feature = "planted")]
-fn planted(jobs: usize, table: Option<&std::path::Path>) -> ExitCode {
+fn planted(jobs: usize, bug: Option<&str>, table: Option<&std::path::Path>) -> ExitCode {
     use onsite_e2e::sim::planted::{BUDGET, Sown, reason, sow};
-    let all = sow(BUDGET, jobs, &|sown: &Sown| match &sown.caught {
+    let all = sow(BUDGET, jobs, bug, &|sown: &Sown| match &sown.caught {
         Some(failure) => println!("{:?}: caught by seed {}: {}", sown.bug, failure.seed, reason(failure)),
         None => println!("{:?}: NOT CAUGHT within {BUDGET} seeds", sown.bug),
     });

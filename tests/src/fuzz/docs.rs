@@ -184,22 +184,37 @@ impl Base {
                 Op { obj, key, insert, action, meta, raw, pred }
             })
             .collect();
-        let seq = self.doc.next_seq(own);
+        self.sealed(own, others, &ops)
+    }
+
+    /// A change of these operations on what is here, whose actors are `own` and `others`.
+    fn sealed(&self, own: Actor, others: Vec<Vec<u8>>, ops: &[Op]) -> Vec<u8> {
         let mut deps: Vec<[u8; 32]> = self.heads.iter().map(|h| h.0).collect();
         deps.sort_unstable();
-        let message = staff(1).0.simple().to_string().into_bytes();
         let parts = Parts {
             deps,
-            actor: own_bytes,
-            seq,
-            start,
+            actor: own.to_bytes().to_vec(),
+            seq: self.doc.next_seq(own),
+            start: self.max_op + 1,
             time: AT.0,
-            message,
+            message: staff(1).0.simple().to_string().into_bytes(),
             others,
-            columns: columns(&ops),
+            columns: columns(ops),
             rest: Vec::new(),
         };
         seal(1, &parts.body())
+    }
+
+    /// A letter in a text, and behind it a map's key in a text: Automerge takes both in, and panics at the next
+    /// honest edit.
+    #[cfg(test)]
+    pub(super) fn key_in_a_text(&self) -> Vec<u8> {
+        let in_text = |key, insert, counter| {
+            let (raw, pred) = (vec![b'a'], Vec::new());
+            Op { obj: Some((counter, 1)), key, insert, action: 1, meta: 16 | 6, raw, pred }
+        };
+        let ops = [in_text(Key::Head, true, 4), in_text(Key::Map("round".into()), false, 3)];
+        self.sealed(actor(1), vec![vec![0; 24]], &ops)
     }
 
     /// An honest change, bent a little, its checksum right again.

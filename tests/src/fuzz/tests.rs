@@ -67,6 +67,14 @@ fn import() {
 }
 
 #[test]
+fn a_maps_key_in_a_text_is_refused() {
+    for base in docs::bases().iter().filter(|b| b.doc.kind() == onsite_core::domain::Kind::Visit) {
+        let met = gate::meet(base, &base.key_in_a_text());
+        assert_eq!(met, gate::Met::Refused("place", "bad_shape".into()));
+    }
+}
+
+#[test]
 fn honest_changes_are_admitted_and_bent_ones_are_met_both_ways() {
     let (mut admitted, mut refused) = (0, 0);
     for (n, base) in docs::bases().iter().enumerate() {

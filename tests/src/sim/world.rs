@@ -286,10 +286,10 @@ impl World {
 
     /// Lives the seed to its end and looks at what is left.
     pub(super) fn live(mut self) -> Result<Outcome, String> {
-        let steps = match self.dice.below(10) {
+        let steps = match self.dice.below(40) {
             // Many small lives find more than a few long ones, and some things need a long one.
-            0..6 => 15 + self.dice.below(35),
-            6..9 => 50 + self.dice.below(100),
+            0..31 => 10 + self.dice.below(30),
+            31..39 => 40 + self.dice.below(80),
             _ => 150 + self.dice.below(350),
         };
         // Most begin the day with all jobs on their phones.
@@ -447,7 +447,8 @@ impl World {
                 self.phones[n].crash();
             }
             1 => {
-                let left = 1 + self.dice.below(4);
+                // Soon, or in the middle of a long sync and what follows it.
+                let left = 1 + if self.dice.percent(50) { self.dice.below(4) } else { self.dice.below(24) };
                 self.tell(&format!("phone {n}: its commit number {left} from now will fail"));
                 self.phones[n].fail_commit(u8::try_from(left).unwrap_or(1));
             }
@@ -858,10 +859,18 @@ impl World {
         self.phones.iter_mut().for_each(Phone::mend);
         self.drain()?;
         let mut before = Vec::new();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             for n in 0..self.phones.len() {
                 if self.phones[n].wiped {
                     continue;
+                }
+                // Disks may fail a while longer than the network, in syncs that come to their end.
+                if round < 2 && self.dice.percent(20) {
+                    let left = 1 + self.dice.below(12);
+                    self.tell(&format!("phone {n}: its commit number {left} from now will fail"));
+                    self.phones[n].fail_commit(u8::try_from(left).unwrap_or(1));
+                } else {
+                    self.phones[n].mend();
                 }
                 if let Some(until) = self.phones[n].wait {
                     // Its own clock says when the wait is over.
