@@ -295,6 +295,39 @@ pub(super) struct Op {
     pub(super) pred: Vec<(u64, u64)>,
 }
 
+impl Op {
+    /// Makes it one of a flat map of values and texts; what it refers to stays as odd as it is.
+    pub(super) fn straighten(&mut self, rng: &mut impl Rng) {
+        match (&self.obj, &mut self.key) {
+            (None, Key::Map(_)) => {
+                self.insert = false;
+                if matches!(self.action, 0 | 2) {
+                    self.action = 4;
+                }
+            }
+            (None, key) => {
+                *key = Key::Map("remarks".into());
+                (self.insert, self.action) = (false, 1);
+            }
+            (Some(_), key) => {
+                if matches!(key, Key::Map(_)) {
+                    *key = Key::Head;
+                }
+                self.insert = rng.random_range(0..3_u32) > 0 || matches!(self.key, Key::Head);
+                self.action = if self.insert { 1 } else { 3 };
+                if self.insert {
+                    (self.meta, self.raw, self.pred) = (16 | 6, vec![b'z'], Vec::new());
+                }
+            }
+        }
+        match self.action {
+            3 | 4 => (self.meta, self.raw) = (0, Vec::new()),
+            5 => (self.meta, self.raw) = (16 | 4, vec![1]),
+            _ => {}
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Key {
     Map(String),

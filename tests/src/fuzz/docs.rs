@@ -181,7 +181,12 @@ impl Base {
                     pred.sort();
                     pred.dedup();
                 }
-                Op { obj, key, insert, action, meta, raw, pred }
+                let mut op = Op { obj, key, insert, action, meta, raw, pred };
+                // Two of three have a shape that is let through to Automerge.
+                if rng.random_range(0..3_u32) > 0 {
+                    op.straighten(rng);
+                }
+                op
             })
             .collect();
         self.sealed(own, others, &ops)

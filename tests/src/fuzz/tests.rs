@@ -82,7 +82,7 @@ fn honest_changes_are_admitted_and_bent_ones_are_met_both_ways() {
             assert!(matches!(gate::meet(base, &change.bytes), gate::Met::Admitted(_)), "document {n}");
         }
         let mut rng = ChaCha8Rng::seed_from_u64(n as u64);
-        for n in 0..100 {
+        for n in 0..200 {
             let change = if n % 2 == 0 { base.forge(&mut rng) } else { base.bend(&mut rng) };
             match gate::meet(base, &change) {
                 gate::Met::Admitted(saved) => {

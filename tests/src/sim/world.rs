@@ -23,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const NOON: i64 = 1_764_000_000_000;
 /// Rounds of syncing within which everything must have come to rest.
 const ROUNDS: usize = 40;
+/// The first of them, in which disks may fail still.
+const FRAIL: usize = 2;
 /// Exchanges of one phone within which one sync must have ended.
 const EXCHANGES: usize = 2_000;
 
@@ -865,7 +867,7 @@ impl World {
                     continue;
                 }
                 // Disks may fail a while longer than the network, in syncs that come to their end.
-                if round < 2 && self.dice.percent(20) {
+                if round < FRAIL && self.dice.percent(20) {
                     let left = 1 + self.dice.below(12);
                     self.tell(&format!("phone {n}: its commit number {left} from now will fail"));
                     self.phones[n].fail_commit(u8::try_from(left).unwrap_or(1));
@@ -882,7 +884,7 @@ impl World {
                 self.drain()?;
             }
             let now = self.standing()?;
-            if now == before {
+            if now == before && round > FRAIL {
                 self.tell("all is at rest");
                 return Ok(());
             }
