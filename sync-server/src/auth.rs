@@ -4,8 +4,10 @@
 //! Argon2id. Who somebody is comes from the token or the cookie alone, never
 //! from a body.
 
+pub mod users;
+
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, Session};
+use crate::ledger::{Ledger, News, Session};
 use crate::storage::{Audit, Batch, Device, GLOBAL, Record, RecordWrite, Tenant};
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -156,6 +158,12 @@ pub struct User {
     pub staff: StaffId,
     /// Argon2id, PHC string.
     password: String,
+    /// When an admin disabled it.
+    #[serde(default)]
+    disabled: Option<Millis>,
+    /// The tag of the language they see the office in.
+    #[serde(default)]
+    language: Option<String>,
 }
 
 /// Somebody signed in at the office.
@@ -166,6 +174,9 @@ struct OfficeRecord {
     login: String,
     created: Millis,
     seen: Millis,
+    /// What the browser calls itself.
+    #[serde(default)]
+    agent: String,
 }
 
 /// Somebody signed in at the office, with what they may do now.
@@ -177,6 +188,12 @@ pub struct OfficeSession {
     pub author: Author,
     /// Their login name.
     pub login: String,
+    /// The session's name, which opens nothing.
+    pub id: String,
+    /// When they signed in.
+    pub created: Millis,
+    /// When it ends if nothing more is heard.
+    pub expires: Millis,
 }
 
 fn record<T: Serialize>(key: String, body: &T, expires: Option<Millis>) -> Result<Record> {
@@ -361,7 +378,10 @@ async fn finish_enrolment(
             ..Batch::default()
         };
         match storage.commit(tenant, batch).await {
-            Ok(_) => return Ok(answer(device.code)),
+            Ok(done) => {
+                ledger.hub().poke(tenant, done.head, BTreeSet::new(), News::devices());
+                return Ok(answer(device.code));
+            }
             Err(Error::Conflict { .. }) => {}
             Err(e) => return Err(e),
         }
@@ -541,7 +561,7 @@ pub async fn revoke(ledger: &Ledger, tenant: TenantId, by: StaffId, id: DeviceId
         let batch = Batch { now: entry.at, devices: vec![device], audit: vec![entry], ..Batch::default() };
         let head = ledger.storage().commit(tenant, batch).await?.head;
         // So that the phone comes and hears it.
-        ledger.hub().poke(tenant, head, BTreeSet::from([staff]));
+        ledger.hub().poke(tenant, head, BTreeSet::from([staff]), News::devices());
     }
     Ok(())
 }
@@ -587,6 +607,19 @@ pub async fn set_password(
     login: &str,
     password: &str,
 ) -> Result<()> {
+    put_password(ledger, tenant, staff, staff, login, password, "user.password").await
+}
+
+/// As [`set_password`]; `by` whom is in the audit chain.
+async fn put_password(
+    ledger: &Ledger,
+    tenant: TenantId,
+    by: StaffId,
+    staff: StaffId,
+    login: &str,
+    password: &str,
+    action: &str,
+) -> Result<()> {
     let login = login_name(login)?;
     if password.chars().count() < 8 || password.len() > MAX_PASSWORD {
         return Err(Error::bad(
@@ -595,26 +628,35 @@ pub async fn set_password(
             "a password has at least 8 characters, and at most 1024 bytes",
         ));
     }
+    let taken = || Error::Conflict { code: "login_taken", detail: format!("the login name {login} is taken") };
     let (storage, now, password) = (ledger.storage(), ledger.env().now(), password.to_owned());
     let there = storage.record(GLOBAL, "user", &login, now).await?;
+    let mut user = User { tenant, staff, password: String::new(), disabled: None, language: None };
     if let Some(there) = &there {
-        let user: User = body(there)?;
+        user = body(there)?;
         if (user.tenant, user.staff) != (tenant, staff) {
-            return Err(Error::Conflict { code: "login_taken", detail: format!("the login name {login} is taken") });
+            return Err(taken());
         }
     }
     let salt = random::<16>(ledger.env());
-    let hash = heavy(move || argon().hash_password_with_salt(password.as_bytes(), &salt).map(|h| h.to_string()))
+    user.password = heavy(move || argon().hash_password_with_salt(password.as_bytes(), &salt).map(|h| h.to_string()))
         .await?
         .map_err(|e| Error::Internal(format!("hashing: {e}")))?;
-    let user = record(login.clone(), &User { tenant, staff, password: hash }, None)?;
-    let entry = audit(ledger, staff, "user.password", login.clone());
+    let user = record(login.clone(), &user, None)?;
+    let entry = audit(ledger, by, action, login.clone());
     match put_audited(ledger, tenant, "user", user, Some(there.map_or(0, |r| r.ver)), entry).await {
-        Err(Error::Moved) => {
-            Err(Error::Conflict { code: "login_taken", detail: format!("the login name {login} is taken") })
-        }
+        Err(Error::Moved) => Err(taken()),
         other => other,
     }
+}
+
+/// Whether a password is the one of a hash.
+async fn verified(hash: &str, password: &str) -> Result<bool> {
+    if password.len() > MAX_PASSWORD {
+        return Ok(false);
+    }
+    let (hash, password) = (hash.to_owned(), password.to_owned());
+    heavy(move || argon().verify_password(password.as_bytes(), hash.as_str()).is_ok()).await
 }
 
 /// Whether a login name is in use, and whose.
@@ -626,11 +668,18 @@ pub async fn user(ledger: &Ledger, login: &str) -> Result<Option<User>> {
     found.as_ref().map(body).transpose()
 }
 
-/// Checks a password; a right one opens a session, whose secret goes into the cookie.
+/// Checks a password; a right one opens a session, whose secret goes into the cookie. `agent`: what the browser
+/// calls itself.
 ///
 /// # Errors
 /// [`Error::Unauthorized`], the same for an unknown name and a wrong password, after the same work.
-pub async fn sign_in(ledger: &Ledger, login: &str, password: &str, limits: &crate::config::Auth) -> Result<String> {
+pub async fn sign_in(
+    ledger: &Ledger,
+    login: &str,
+    password: &str,
+    agent: &str,
+    limits: &crate::config::Auth,
+) -> Result<String> {
     let refused = || Error::Unauthorized("login name or password is not right".into());
     if password.len() > MAX_PASSWORD {
         return Err(refused());
@@ -642,22 +691,41 @@ pub async fn sign_in(ledger: &Ledger, login: &str, password: &str, limits: &crat
     // Unknown names are checked against a hash that nothing opens, to take as long.
     const NOBODY: &str =
         "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    let hash = found.as_ref().map_or(NOBODY, |u| &u.password).to_owned();
-    let password = password.to_owned();
-    let right = heavy(move || argon().verify_password(password.as_bytes(), hash.as_str()).is_ok()).await?;
+    let right = verified(found.as_ref().map_or(NOBODY, |u| &u.password), password).await?;
     let user = found.filter(|_| right).ok_or_else(refused)?;
+    open_session(ledger, &user, login, agent, limits).await?.ok_or_else(refused)
+}
+
+/// Opens a session for somebody whose right to it was seen; `None` where they may not work at the office.
+async fn open_session(
+    ledger: &Ledger,
+    user: &User,
+    login: &str,
+    agent: &str,
+    limits: &crate::config::Auth,
+) -> Result<Option<String>> {
     let roles = ledger.roles(user.tenant, user.staff).await?;
-    let author = Author { staff: user.staff, roles, device_code: None };
-    if !author.office() {
-        return Err(refused());
+    if user.disabled.is_some() || !(Author { staff: user.staff, roles, device_code: None }).office() {
+        return Ok(None);
     }
     let (secret, now) = (hex(&random::<32>(ledger.env())), ledger.env().now());
-    let kept =
-        OfficeRecord { tenant: user.tenant, staff: user.staff, login: login_name(login)?, created: now, seen: now };
+    let kept = OfficeRecord {
+        tenant: user.tenant,
+        staff: user.staff,
+        login: login_name(login)?,
+        created: now,
+        seen: now,
+        agent: agent.chars().filter(|c| !c.is_control()).take(200).collect(),
+    };
     let session = record(digest(&secret), &kept, Some(ends(&kept, limits)))?;
     let entry = audit(ledger, user.staff, "user.sign_in", kept.login);
     put_audited(ledger, user.tenant, "session", session, None, entry).await?;
-    Ok(secret)
+    Ok(Some(secret))
+}
+
+/// The name of a session: of the digest it is kept under so much that no two meet, and that it finds nothing.
+fn session_id(key: &str) -> String {
+    key.chars().take(16).collect()
 }
 
 /// When a session ends if nothing more is heard.
@@ -670,10 +738,34 @@ fn ends(kept: &OfficeRecord, limits: &crate::config::Auth) -> Millis {
 /// # Errors
 /// [`Error::Unauthorized`].
 pub async fn office(ledger: &Ledger, secret: &str, limits: &crate::config::Auth) -> Result<OfficeSession> {
+    let (at, mut kept, session) = opened_session(ledger, secret, limits).await?;
+    let now = ledger.env().now();
+    // Not on every click: a write costs more than a minute of the limit is worth.
+    if now.since(kept.seen) >= Millis::MINUTE.min(seconds(limits.session_idle_seconds) / 10) {
+        kept.seen = now;
+        let moved = record(at.key, &kept, Some(ends(&kept, limits)))?;
+        ledger.storage().put_record(GLOBAL, "session", moved, Some(at.ver), now).await?;
+    }
+    Ok(session)
+}
+
+/// As [`office`], but is no use of the session: the idle limit goes on.
+///
+/// # Errors
+/// [`Error::Unauthorized`].
+pub async fn office_still(ledger: &Ledger, secret: &str, limits: &crate::config::Auth) -> Result<OfficeSession> {
+    Ok(opened_session(ledger, secret, limits).await?.2)
+}
+
+async fn opened_session(
+    ledger: &Ledger,
+    secret: &str,
+    limits: &crate::config::Auth,
+) -> Result<(Record, OfficeRecord, OfficeSession)> {
     let ended = || Error::Unauthorized("you are not signed in, or the session has ended".into());
-    let (storage, now) = (ledger.storage(), ledger.env().now());
-    let at = storage.record(GLOBAL, "session", &digest(secret), now).await?.ok_or_else(ended)?;
-    let mut kept: OfficeRecord = body(&at)?;
+    let now = ledger.env().now();
+    let at = ledger.storage().record(GLOBAL, "session", &digest(secret), now).await?.ok_or_else(ended)?;
+    let kept: OfficeRecord = body(&at)?;
     if ahead(kept.seen, now) {
         return Err(ended());
     }
@@ -682,14 +774,15 @@ pub async fn office(ledger: &Ledger, secret: &str, limits: &crate::config::Auth)
     if !author.office() {
         return Err(ended());
     }
-    // Not on every click: a write costs more than a minute of the limit is worth.
-    if now.since(kept.seen) >= Millis::MINUTE.min(seconds(limits.session_idle_seconds) / 10) {
-        kept.seen = now;
-        storage
-            .put_record(GLOBAL, "session", record(at.key, &kept, Some(ends(&kept, limits)))?, Some(at.ver), now)
-            .await?;
-    }
-    Ok(OfficeSession { tenant: kept.tenant, author, login: kept.login })
+    let session = OfficeSession {
+        tenant: kept.tenant,
+        author,
+        login: kept.login.clone(),
+        id: session_id(&at.key),
+        created: kept.created,
+        expires: ends(&kept, limits),
+    };
+    Ok((at, kept, session))
 }
 
 /// Ends a session.

@@ -64,6 +64,8 @@ enum Command {
     Demo(crate::demo::DemoArgs),
     /// The technician's phone in a terminal: works with no network and no server's configuration.
     Device(crate::device::DeviceArgs),
+    /// Prints the document of the office's API (OpenAPI 3.1)
+    Openapi,
     /// Reads the configuration and says what is wrong, or what holds.
     CheckConfig,
 }
@@ -206,6 +208,15 @@ pub fn run() -> ExitCode {
         Cli { command: Command::Device(args), .. } => return runtime.block_on(crate::device::run(args)),
         cli => cli,
     };
+    if let Command::Openapi = cli.command {
+        return match crate::term::out(format_args!("{}", crate::routes::openapi::text())) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
+                complain(&format!("onsite: {e} [file]"));
+                ExitCode::FAILURE
+            }
+        };
+    }
     let config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(e) => {
@@ -311,7 +322,7 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Error> {
         }
         Command::Demo(args) => crate::demo::run(args).await,
         // Done before the configuration was read.
-        Command::Device(_) => Ok(()),
+        Command::Device(_) | Command::Openapi => Ok(()),
         Command::Import(args) => import(&config, args).await,
         Command::Audit(what) => audit_chain(&config, what).await,
         Command::CheckConfig => {

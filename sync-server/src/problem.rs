@@ -5,27 +5,46 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The media type.
 pub const PROBLEM: &str = "application/problem+json";
 
+/// What went wrong.
+#[derive(Serialize, ToSchema)]
+pub struct Problem<'a> {
+    /// `about:blank`: the code says more than an address would.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'a str,
+    /// The HTTP status.
+    status: u16,
+    /// Why, for people; in English.
+    detail: &'a str,
+    /// Stable code: what programs act on.
+    code: &'a str,
+    /// The field concerned, if one.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    field: &'a str,
+    /// What a device is to do; `wipe` for a revoked one.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    orders: &'a [&'static str],
+}
+
 /// A problem document. What it says is meant for the one who asked: nothing of the inside.
 pub fn problem(status: StatusCode, code: &str, field: &str, detail: &str, retry_after: Option<i64>) -> Response {
-    let mut body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or("Error"),
-        "status": status.as_u16(),
-        "detail": detail,
-        "code": code,
-    });
-    if !field.is_empty() {
-        body["field"] = field.into();
-    }
-    if code == "device_revoked" {
-        body["orders"] = json!(["wipe"]);
-    }
-    let mut response = (status, [(header::CONTENT_TYPE, PROBLEM)], body.to_string()).into_response();
+    let body = Problem {
+        r#type: "about:blank",
+        title: status.canonical_reason().unwrap_or("Error"),
+        status: status.as_u16(),
+        detail,
+        code,
+        field,
+        orders: if code == "device_revoked" { &["wipe"] } else { &[] },
+    };
+    let body = serde_json::to_string(&body).unwrap_or_default();
+    let mut response = (status, [(header::CONTENT_TYPE, PROBLEM)], body).into_response();
     if let Some(ms) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from((ms.max(0) as u64).div_ceil(1000).max(1)));
     }

@@ -584,7 +584,8 @@ fn a_servers_clock_set_back_ends_what_was_good_for_a_time_and_keeps_what_counts(
         onsite_server::auth::set_password(&town.ledger, town.tenant, town.boss.staff, "boss", "a long passphrase")
             .await
             .unwrap();
-        let cookie = onsite_server::auth::sign_in(&town.ledger, "boss", "a long passphrase", &limits).await.unwrap();
+        let cookie =
+            onsite_server::auth::sign_in(&town.ledger, "boss", "a long passphrase", "", &limits).await.unwrap();
         onsite_server::auth::office(&town.ledger, &cookie, &limits).await.unwrap();
 
         town.env.advance(-HOUR);
@@ -598,7 +599,8 @@ fn a_servers_clock_set_back_ends_what_was_good_for_a_time_and_keeps_what_counts(
             "wrong_code"
         );
         let me = onsite_server::auth::session(&town.ledger, &token(&phone).await).await.unwrap();
-        let cookie = onsite_server::auth::sign_in(&town.ledger, "boss", "a long passphrase", &limits).await.unwrap();
+        let cookie =
+            onsite_server::auth::sign_in(&town.ledger, "boss", "a long passphrase", "", &limits).await.unwrap();
         onsite_server::auth::office(&town.ledger, &cookie, &limits).await.unwrap();
         // What is counted goes on: cursor, log, numbers, epochs.
         phone.settle(&town, &me).await.unwrap();

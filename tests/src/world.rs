@@ -2,6 +2,7 @@
 
 use crate::link::Link;
 use anyhow::{Context as _, Result, bail, ensure};
+use onsite_core::domain::value::opened;
 use onsite_core::domain::{Command, DocRef, Kind, Millis, Role, StaffId, VisitId, WorkOrder, WorkOrderId};
 use onsite_core::engine::{Client, Detail, Engine};
 use onsite_core::env::{Env, SystemEnv};
@@ -365,7 +366,7 @@ impl Office {
     pub async fn entity<T: serde::de::DeserializeOwned>(&self, kind: Kind, id: Uuid) -> Result<T> {
         let shown = self.get(&format!("/api/documents/{id}")).await?;
         ensure!(shown["entity"]["kind"] == kind.name(), "of another kind: {shown}");
-        Ok(serde_json::from_value(shown["entity"].clone())?)
+        Ok(opened(|| serde_json::from_value(shown["entity"].clone()))?)
     }
 
     /// A document's status word, as lists show it.

@@ -51,6 +51,7 @@ pub const FACTS: &[&str] = &[
 
 /// What the evidence says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The rule's conditions are met.
@@ -63,6 +64,7 @@ pub enum Verdict {
 
 /// One fact a proposal rests on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// What it is: a stable word, also the message key's last part (`evidence.<fact>`).
     pub fact: String,
@@ -79,6 +81,7 @@ pub struct Evidence {
 
 /// A proposed penalty or reward with its evidence.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Proposal {
     /// Stable name: see [`Key`].
     pub key: String,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 /// Something somebody wants done. Ids of what it creates are chosen by the
 /// caller (`UUIDv7`), so that sending it twice does it once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "do", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields carry the names of the entity fields they set")]
 pub enum Command {
@@ -241,6 +242,7 @@ impl Command {
 
 /// Changes to the settings; what is absent stays.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 #[expect(missing_docs, reason = "the names of the fields of `Settings`")]
 pub struct SettingsPatch {
@@ -260,6 +262,7 @@ pub struct SettingsPatch {
 
 /// Changes to form 1; what is absent stays.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 #[expect(missing_docs, reason = "the names of the fields of `Dispatch` and `WorkOrder`")]
 pub struct DispatchPatch {

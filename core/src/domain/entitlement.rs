@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// An entitlement and what it rests on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Entitled {
     /// What the customer is entitled to.
     pub entitlement: Entitlement,

@@ -16,12 +16,20 @@ use std::collections::BTreeMap;
 
 /// Declares a closed set of words with their stable spelling.
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
-        $(#[$doc])*
+    ($($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $vdoc:literal])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
+        $(#[doc = $doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] $variant),+
+            $($(#[doc = $vdoc])* #[serde(rename = $word)] $variant),+
         }
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                super::schema::words(concat!($($doc),*), &[$(($word, concat!($($vdoc),*))),+])
+            }
+        }
+        #[cfg(feature = "schema")]
+        impl utoipa::ToSchema for $name {}
         impl $name {
             /// Every word of the set.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
@@ -277,6 +285,7 @@ words! {
 
 /// Somebody did something at some time.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Mark {
     /// When.
     pub at: Stamp,
@@ -286,6 +295,7 @@ pub struct Mark {
 
 /// A mark with a reason.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Reasoned {
     /// When.
     pub at: Stamp,
@@ -297,6 +307,7 @@ pub struct Reasoned {
 
 /// A place on Earth, degrees times 10^7 (about a centimetre).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Position {
     /// Latitude in degrees × 10⁷, north positive.
     pub lat_e7: i32,
@@ -308,6 +319,7 @@ pub struct Position {
 
 /// A member of staff.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Staff {
     /// Name.
@@ -324,6 +336,7 @@ pub struct Staff {
 
 /// The company's settings: what the procedure leaves open.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Settings {
     /// The company's name, printed on the forms.
@@ -390,6 +403,7 @@ impl Default for Settings {
 
 /// One degree of severity.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct SeverityLevel {
     /// Chinese label.
@@ -402,6 +416,7 @@ pub struct SeverityLevel {
 
 /// One line of the checklist.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ChecklistItem {
     /// Chinese label.
@@ -416,6 +431,7 @@ pub struct ChecklistItem {
 
 /// One part of the catalogue.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct CataloguePart {
     /// Name.
@@ -428,6 +444,7 @@ pub struct CataloguePart {
 
 /// A customer file.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Customer {
     /// 客户名称
@@ -456,6 +473,7 @@ pub struct Customer {
 
 /// A person to speak to.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Contact {
     /// 联系人
@@ -470,6 +488,7 @@ pub struct Contact {
 
 /// A place of service.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Address {
     /// Such as 一车间.
@@ -482,6 +501,7 @@ pub struct Address {
 
 /// A machine.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Equipment {
     /// 产品型号
@@ -504,6 +524,7 @@ pub struct Equipment {
 
 /// A service contract.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Contract {
     /// Per year or per visit.
@@ -535,6 +556,7 @@ impl Default for Contract {
 
 /// An amount the customer owes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Charge {
     /// When it was entered, by whom.
     pub mark: Mark,
@@ -546,6 +568,7 @@ pub struct Charge {
 
 /// A repair request 报修服务单.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Request {
     /// Provisional number, given where it was written.
@@ -576,6 +599,7 @@ pub struct Request {
 
 /// A work order: the office's side of a job.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct WorkOrder {
     /// Final number, written by the server.
@@ -636,6 +660,7 @@ pub struct WorkOrder {
 
 /// Form 1: the dispatch order 售后人员派遣单.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Dispatch {
     /// Issued: freezes `order_date` and the customer's particulars.
@@ -666,6 +691,7 @@ pub struct Dispatch {
 
 /// A tool or part to take along.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct RequiredItem {
     /// Number in the catalogue, if it is there.
@@ -686,6 +712,7 @@ pub struct RequiredItem {
 
 /// One person's assignment to a work order.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Assignment {
     /// Who was sent.
@@ -700,6 +727,7 @@ pub struct Assignment {
 
 /// An entitlement set by hand.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EntitlementOverride {
     /// What it is to be.
     pub entitlement: Entitlement,
@@ -709,6 +737,7 @@ pub struct EntitlementOverride {
 
 /// A signature under form 1.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Signoff {
     /// When, by whom.
     pub mark: Mark,
@@ -718,6 +747,7 @@ pub struct Signoff {
 
 /// Money booked by finance.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Booking {
     /// When, by whom.
     pub mark: Mark,
@@ -731,6 +761,7 @@ pub struct Booking {
 
 /// 向客户回馈: what the customer was told.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Feedback {
     /// When, by whom.
     pub mark: Mark,
@@ -742,6 +773,7 @@ pub struct Feedback {
 
 /// 分析用户意见: what the office made of a customer's words.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Analysis {
     /// When, by whom.
     pub mark: Mark,
@@ -751,6 +783,7 @@ pub struct Analysis {
 
 /// Form 2: the visit 售后服务现场安装(维修)记录.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Visit {
     /// The work order it serves, unless it was unplanned.
@@ -807,6 +840,7 @@ pub struct Visit {
 
 /// Something that happened.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VisitEvent {
     /// What.
     pub kind: EventKind,
@@ -822,6 +856,7 @@ pub struct VisitEvent {
 
 /// One line of the inspection.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Check {
     /// How it came out.
@@ -834,6 +869,7 @@ pub struct Check {
 
 /// A part or tool on site.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct UsedItem {
     /// Number in the catalogue, if it is there.
@@ -850,6 +886,7 @@ pub struct UsedItem {
 
 /// A photo: a reference to a blob.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Photo {
     /// The blob.
@@ -870,6 +907,7 @@ pub struct Photo {
 
 /// A note.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Note {
     /// When, by whom.
     pub mark: Mark,
@@ -879,6 +917,7 @@ pub struct Note {
 
 /// A contact with the customer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ContactLog {
     /// When, by whom.
     pub mark: Mark,
@@ -892,6 +931,7 @@ pub struct ContactLog {
 
 /// 验收
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Acceptance {
     /// When, on whose phone.
     pub mark: Mark,
@@ -904,6 +944,7 @@ pub struct Acceptance {
 
 /// The customer's signature, bound to what was shown.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Signature {
     /// When, on whose phone.
     pub mark: Mark,
@@ -920,11 +961,13 @@ pub struct Signature {
 /// Pen strokes: points `x,y` in a box of 1000 × 400, separated by blanks;
 /// strokes separated by `;`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Strokes(pub String);
 
 /// 收款: money taken from the customer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// When, by whom.
     pub mark: Mark,
@@ -939,6 +982,7 @@ pub struct Receipt {
 
 /// Money spent.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Expense {
     /// When, by whom.
     pub mark: Mark,
@@ -953,6 +997,7 @@ pub struct Expense {
 
 /// A follow-up call 回访.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct FollowUp {
     /// Whom.
@@ -973,6 +1018,7 @@ pub struct FollowUp {
 
 /// A complaint 投诉.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Complaint {
     /// Whose.
@@ -997,6 +1043,7 @@ pub struct Complaint {
 
 /// A technician's reply to a complaint or a proposal.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Statement {
     /// Whose words.
@@ -1013,6 +1060,7 @@ pub struct Statement {
 
 /// An improvement idea.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Suggestion {
     /// Whose.
@@ -1029,6 +1077,7 @@ pub struct Suggestion {
 
 /// A decision on a proposal, or on a suggestion's adoption.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Appraisal {
     /// The proposal decided, by its key.
@@ -1047,6 +1096,7 @@ pub struct Appraisal {
 
 /// What was decided.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Ruling {
     /// When, by whom, why.
     pub why: Reasoned,
@@ -1063,30 +1113,31 @@ pub struct Ruling {
 
 /// The content of a document, by kind.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "entities are short-lived; boxing would cost every rule a dereference")]
 pub enum Entity {
-    /// See [`Staff`].
+    /// A member of staff.
     Staff(Staff),
-    /// See [`Settings`].
+    /// The company's settings.
     Settings(Settings),
-    /// See [`Customer`].
+    /// A customer file.
     Customer(Customer),
-    /// See [`Request`].
+    /// A repair request.
     Request(Request),
-    /// See [`WorkOrder`].
+    /// A work order.
     WorkOrder(WorkOrder),
-    /// See [`Visit`].
+    /// A visit.
     Visit(Visit),
-    /// See [`FollowUp`].
+    /// A follow-up call.
     FollowUp(FollowUp),
-    /// See [`Complaint`].
+    /// A complaint.
     Complaint(Complaint),
-    /// See [`Statement`].
+    /// A technician's reply.
     Statement(Statement),
-    /// See [`Suggestion`].
+    /// An improvement idea.
     Suggestion(Suggestion),
-    /// See [`Appraisal`].
+    /// A decision on a proposal.
     Appraisal(Appraisal),
 }
 

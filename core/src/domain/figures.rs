@@ -12,6 +12,7 @@ mod tests;
 
 /// What a figure's numerator counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A part of the denominator: never above it.
@@ -26,6 +27,7 @@ pub enum Unit {
 
 /// A figure that can be checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Figure {
     /// What was counted or summed.
     pub numerator: i64,
@@ -190,6 +192,7 @@ impl CallFacts {
 /// (first-time fix: of its first result; on-time arrival: of its deadline; a
 /// rating: of its visit's result; a call: of its due day).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Figures {
     /// Repair jobs resolved on the first visit with no repeat ÷ repair jobs;
     /// provisional while the days of a repeat run.
@@ -218,6 +221,7 @@ pub struct Figures {
 
 /// A figure's name, as in [`Figures`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names of the fields of `Figures`")]
 pub enum FigureName {

@@ -11,6 +11,8 @@ pub mod figures;
 pub mod forms_content;
 pub mod id;
 pub mod rules;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod stage;
 pub mod summary;
 #[cfg(test)]

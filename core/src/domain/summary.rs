@@ -14,6 +14,7 @@ mod tests;
 
 /// The row of a list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Summary {
     /// The document.
     pub doc: DocRef,

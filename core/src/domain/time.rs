@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 
 /// Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Millis(pub i64);
 
@@ -135,6 +136,7 @@ pub type Date = jiff::civil::Date;
 /// A span of the company's calendar: first day included, last day excluded.
 /// Written `2026Q3`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Quarter {
     /// The year.
     pub year: i16,

@@ -7,6 +7,7 @@ use std::ops::{Add, Deref, Neg, Sub};
 
 /// Money in fen (1/100 yuan).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Fen(pub i64);
 
@@ -43,6 +44,7 @@ impl std::fmt::Display for Fen {
 
 /// Text that several people may edit at once: merged character by character.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Text(pub String);
 
@@ -55,11 +57,13 @@ impl Deref for Text {
 
 /// A quantity to which several people may add at once: the additions add up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Count(pub i64);
 
 /// A set that several people may add to and take from at once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Flags<T: Ord>(pub BTreeMap<T, bool>);
 
@@ -100,6 +104,8 @@ impl<T: Ord> FromIterator<T> for Flags<T> {
 /// A value of several parts that is set and clashes as one: stored as one
 /// JSON text, so no merge can mix the parts of two authors.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+// The schema is the API's, whose answers are [`opened`].
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Atomic<T>(pub T);
 
 impl<T> Deref for Atomic<T> {
@@ -113,8 +119,8 @@ thread_local! {
     static OPENED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f`; whatever it serialises has every [`Atomic`] as the object it holds, not as a text of JSON.
-/// For answers that nobody reads back into a document.
+/// Runs `f`; whatever it serialises or reads has every [`Atomic`] as the object it holds, not as a text of JSON.
+/// For answers and those who read them: a document is never made of one.
 pub fn opened<T>(f: impl FnOnce() -> T) -> T {
     struct Before(bool);
     impl Drop for Before {
@@ -137,6 +143,9 @@ impl<T: Serialize> Serialize for Atomic<T> {
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Atomic<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if OPENED.get() {
+            return T::deserialize(d).map(Atomic);
+        }
         let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
         serde_json::from_str(&s).map(Atomic).map_err(serde::de::Error::custom)
     }
@@ -216,6 +225,9 @@ mod tests {
         let text = serde_json::to_value(&value).unwrap();
         assert_eq!(text, serde_json::json!(r#"{"why":"1"}"#));
         assert_eq!(opened(|| serde_json::to_value(&value)).unwrap(), serde_json::json!({ "why": 1 }));
+        let back: Atomic<BTreeMap<String, Atomic<i32>>> =
+            opened(|| serde_json::from_value(serde_json::json!({ "why": 1 }))).unwrap();
+        assert_eq!(back.0["why"], Atomic(1));
         let unwound = std::panic::catch_unwind(|| opened(|| panic!("on purpose")));
         assert!(unwound.is_err());
         assert_eq!(serde_json::to_value(&value).unwrap(), text, "and a text again, also after a panic");

@@ -22,7 +22,7 @@ use sha2::Digest as _;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-pub use hub::{Hub, Poke};
+pub use hub::{Hub, News, Poke};
 
 /// How often a commit is prepared before the ledger gives up.
 const TRIES: usize = 50;
@@ -85,10 +85,11 @@ impl Ledger {
             if batch.is_empty() {
                 return Ok((Committed { head: self.company(tenant).await?.head, ..Committed::default() }, answer));
             }
+            let news = News::of(&batch);
             match self.storage.commit(tenant, batch).await {
                 Ok(done) => {
-                    if !done.people.is_empty() {
-                        self.hub.poke(tenant, done.head, done.people.clone());
+                    if !done.people.is_empty() || !news.is_empty() {
+                        self.hub.poke(tenant, done.head, done.people.clone(), news);
                     }
                     return Ok((done, answer));
                 }
@@ -200,6 +201,9 @@ impl Ledger {
             });
             if news {
                 self.storage.put_device_sync(tenant.id, sync.clone()).await?;
+                if before.as_ref().is_none_or(|b| b.account != sync.account || b.app != sync.app) {
+                    self.hub.poke(tenant.id, tenant.head, BTreeSet::new(), News::devices());
+                }
             }
         } else {
             let prepare = || async {
@@ -274,8 +278,9 @@ impl Ledger {
         }
         if !fresh.decisions.is_empty() {
             let news: BTreeSet<_> = fresh.decisions.iter().map(|(doc, hash, _)| (*doc, *hash)).collect();
+            let aside = News::of(&fresh);
             match self.storage.commit(tenant.id, fresh).await {
-                Ok(_) => {}
+                Ok(done) => self.hub.poke(tenant.id, done.head, BTreeSet::new(), aside),
                 // Somebody at the office was faster: it is asked again.
                 Err(Error::Conflict { .. }) => said.retain(|d| !news.contains(&(d.doc, d.hash))),
                 Err(e) => return Err(e),
@@ -328,10 +333,11 @@ impl Ledger {
     pub async fn mark_seen(&self, tenant: TenantId, doc: DocId, heads: Vec<ChangeHash>, by: StaffId) -> Result<()> {
         let view = self.storage.views(tenant, &[doc]).await?.pop();
         let view = view.ok_or_else(|| Error::NotFound(format!("document {doc}")))?;
+        let news = News { docs: [view.summary.doc].into(), ..News::default() };
         let heads = if heads.is_empty() { view.heads } else { heads };
         let mark = ReadMark { heads, at: self.env.now(), by, ver: 0 };
         let done = self.storage.mark_seen(tenant, doc, mark).await?;
-        self.hub.poke(tenant, done.head, done.people);
+        self.hub.poke(tenant, done.head, done.people, news);
         Ok(())
     }
 }

@@ -15,12 +15,13 @@ use onsite_core::domain::{
 };
 use serde::Serialize;
 use std::collections::HashMap;
+use utoipa::ToSchema;
 
 /// Most complaints and suggestions looked at: the newest.
 const NEWEST: usize = 2_000;
 
 /// A proposal, as it is to be decided or was.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ProposalShown {
     /// The proposal with its evidence, as it stands now.
     pub proposal: Proposal,

@@ -17,6 +17,7 @@ use onsite_core::sync::protocol::{Fate, Push};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
+use utoipa::ToSchema;
 
 /// Most refused changes told at once: the newest.
 const SHOWN: usize = 500;
@@ -24,7 +25,7 @@ const SHOWN: usize = 500;
 const LEAVES: usize = 100;
 
 /// A leaf of a refused edit.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct RefusedLeaf {
     /// The leaf.
     pub path: String,
@@ -37,7 +38,7 @@ pub struct RefusedLeaf {
 }
 
 /// A refused edit, as its phone shows it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct RefusedRow {
     /// The document.
     pub doc: DocRef,
@@ -72,7 +73,7 @@ pub struct RefusedRow {
 }
 
 /// What the office decides about a refused change.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "decide", rename_all = "snake_case")]
 pub enum AsideCommand {
     /// Take it in as it is, on the office's authority.
@@ -95,7 +96,7 @@ pub enum AsideCommand {
 }
 
 /// What came of a rescue file.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Adopted {
     /// Changes taken in (or there already).
     pub accepted: usize,

@@ -12,12 +12,13 @@ use onsite_core::domain::{
     WorkOrder, WorldExt as _, Zone,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Most rows of each list of a customer's file: the newest.
 const NEWEST: usize = 200;
 
 /// A machine at a customer's.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct EquipmentShown {
     /// Its id.
     pub id: ItemId,
@@ -34,7 +35,7 @@ pub struct EquipmentShown {
 }
 
 /// A customer's file.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct CustomerDetail {
     /// Its row.
     pub row: Row,

@@ -13,6 +13,7 @@ use onsite_core::domain::summary::FLAGS;
 use onsite_core::domain::{Author, Date, DocId, DocRef, Kind, Millis, StaffId, TenantId, Zone};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use utoipa::ToSchema;
 
 /// Rows of each task of the day.
 const FIRST: usize = 10;
@@ -24,7 +25,7 @@ pub const CALENDAR_DAYS: i64 = 100;
 const DONE: [Stage; 4] = [Stage::Completed, Stage::Closed, Stage::Archived, Stage::Cancelled];
 
 /// What waits for somebody.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Task {
     /// How many.
     pub count: u64,
@@ -35,7 +36,7 @@ pub struct Task {
 }
 
 /// What is known of phones that need a look.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Phones {
     /// Not heard of for a day.
     pub silent: Vec<DeviceRow>,
@@ -46,7 +47,7 @@ pub struct Phones {
 }
 
 /// What waits for the office.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Today {
     /// The server's clock.
     pub now: Millis,
@@ -83,7 +84,7 @@ pub struct Today {
 }
 
 /// A column of the board.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct BoardColumn {
     /// The stage.
     pub stage: Stage,
@@ -96,7 +97,7 @@ pub struct BoardColumn {
 }
 
 /// When somebody really was on site.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Actual {
     /// The first arrival.
     pub arrived: Option<Millis>,
@@ -105,7 +106,7 @@ pub struct Actual {
 }
 
 /// A job in somebody's calendar.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Slot {
     /// The work order.
     pub doc: DocRef,
@@ -134,7 +135,7 @@ pub struct Slot {
 }
 
 /// One person's calendar.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct PersonsJobs {
     /// The person.
     pub staff: StaffId,
@@ -143,7 +144,7 @@ pub struct PersonsJobs {
 }
 
 /// The jobs of a time, by person.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Calendar {
     /// Everybody with a job in it.
     pub people: Vec<PersonsJobs>,

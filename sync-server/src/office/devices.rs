@@ -11,12 +11,13 @@ use onsite_core::domain::{ChangeHash, DeviceId, DocRef, Millis, StaffId, TenantI
 use onsite_core::sync::protocol::Cursor;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// Not heard of for so long, a phone is silent: a day.
 const SILENT: i64 = Millis::DAY;
 
 /// A phone as the office sees it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct DeviceRow {
     /// Its id.
     pub id: DeviceId,
@@ -88,7 +89,7 @@ impl DeviceRow {
 }
 
 /// A phone with its last syncs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct DeviceDetail {
     /// The phone.
     pub device: DeviceRow,
@@ -99,7 +100,7 @@ pub struct DeviceDetail {
 }
 
 /// One of several values of a leaf.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ClashChoice {
     /// The value.
     pub value: Value,
@@ -116,7 +117,7 @@ pub struct ClashChoice {
 }
 
 /// A leaf with several values.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ClashShown {
     /// The leaf: `path` in the command `choose_clash`.
     pub path: String,
@@ -127,7 +128,7 @@ pub struct ClashShown {
 }
 
 /// A document with clashes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ClashItem {
     /// The document.
     pub doc: DocRef,

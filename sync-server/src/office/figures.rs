@@ -10,6 +10,7 @@ use onsite_core::domain::{Date, DocId, DocRef, Kind, Millis, Quarter, Settings, 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use utoipa::ToSchema;
 
 /// Companies whose facts are kept in memory.
 const KEPT: usize = 8;
@@ -21,7 +22,7 @@ const PERIODS: usize = 60;
 const CASES: usize = 1_000;
 
 /// Figures of a period.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FiguresShown {
     /// Of all jobs; of one person's, where asked so.
     pub all: Figures,
@@ -30,7 +31,7 @@ pub struct FiguresShown {
 }
 
 /// Figures of one of several periods.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FiguresOf {
     /// The period: `2026-10` or `2026Q4`.
     pub period: String,
@@ -39,7 +40,7 @@ pub struct FiguresOf {
 }
 
 /// How long the periods of a trend are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Calendar months.
@@ -50,7 +51,7 @@ pub enum Step {
 }
 
 /// How a case counted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
     /// In the numerator.
@@ -64,7 +65,7 @@ pub enum Counted {
 }
 
 /// A case that a figure is summed from.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FigureCase {
     /// The job, the call, or the customer to be called.
     pub doc: DocRef,

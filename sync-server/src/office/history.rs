@@ -10,9 +10,10 @@ use onsite_core::domain::{
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A line of a document's history.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct TimelineItem {
     /// When, by its author's best estimate.
     pub at: Millis,

@@ -10,6 +10,7 @@ pub mod figures;
 pub mod history;
 pub mod records;
 pub mod shown;
+pub mod staff;
 
 use crate::error::{Error, Result};
 use crate::facts::{self, StaffFact};
@@ -25,12 +26,13 @@ use onsite_core::domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
+use utoipa::ToSchema;
 
 /// Counts the commands that may give somebody a work number.
 const STAFF_CODES: &str = "staff_codes";
 
 /// What a command did.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Executed {
     /// The documents written, in order.
     pub docs: Vec<DocRef>,

@@ -24,9 +24,10 @@ use onsite_core::messages::{self, tf};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
+use utoipa::ToSchema;
 
 /// Where a place of form 1's signatures stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignoffWord {
     /// Not signed.
@@ -38,7 +39,7 @@ pub enum SignoffWord {
 }
 
 /// A signature under form 1.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct SignoffShown {
     /// The place.
     pub role: SignoffRole,
@@ -53,7 +54,7 @@ pub struct SignoffShown {
 }
 
 /// A job's money.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Money {
     /// 借款金额
     pub cash_advance: Fen,
@@ -72,7 +73,7 @@ pub struct Money {
 }
 
 /// A job.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct WorkOrderDetail {
     /// Its row.
     pub row: Row,
@@ -111,7 +112,7 @@ pub struct WorkOrderDetail {
 }
 
 /// Something that happened in a technician's day.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct EventShown {
     /// Its id: the last correction's, if it was corrected.
     pub id: ItemId,
@@ -128,7 +129,7 @@ pub struct EventShown {
 }
 
 /// A visit's times.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct VisitTimes {
     /// The first arrival.
     pub arrived: Option<Stamp>,
@@ -143,7 +144,7 @@ pub struct VisitTimes {
 }
 
 /// A visit's money.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct VisitMoney {
     /// Taken from the customer.
     pub collected: Fen,
@@ -152,7 +153,7 @@ pub struct VisitMoney {
 }
 
 /// A photo.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct PhotoShown {
     /// Its id.
     pub id: ItemId,
@@ -175,7 +176,7 @@ pub struct PhotoShown {
 }
 
 /// Where the customer's signature stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignatureWord {
     /// Neither signed nor refused.
@@ -189,7 +190,7 @@ pub enum SignatureWord {
 }
 
 /// A visit.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct VisitDetail {
     /// Its row.
     pub row: Row,

@@ -11,9 +11,10 @@ use onsite_core::messages::{self, Language, Words};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
+use utoipa::ToSchema;
 
 /// A text for people, in both languages.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Said {
     /// Chinese.
     pub zh: String,
@@ -46,7 +47,7 @@ impl Said {
 }
 
 /// A row of a list.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Row {
     /// The document.
     pub doc: DocRef,
@@ -95,7 +96,7 @@ pub(crate) fn opened(value: Value) -> Value {
 }
 
 /// A document: its row and its content.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Document {
     /// Its row.
     #[serde(flatten)]
@@ -115,7 +116,7 @@ impl Document {
 }
 
 /// A part of a list.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Page {
     /// Its rows.
     pub rows: Vec<Row>,
@@ -131,7 +132,7 @@ impl Page {
 }
 
 /// What differs between two contents.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Diff {
     /// The leaf.
     pub path: String,
@@ -144,7 +145,7 @@ pub struct Diff {
 }
 
 /// Facts that contradict each other.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Contradicted {
     /// Its key: names it in the command `settle`.
     pub key: String,

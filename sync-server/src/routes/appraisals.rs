@@ -9,10 +9,12 @@ use onsite_core::domain::figures::FigureName;
 use onsite_core::domain::{Date, StaffId};
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::IntoParams;
 
 /// Which proposals are asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ProposalsAsked {
     /// Only those not decided, or whose evidence has changed since.
     open: bool,
@@ -24,6 +26,13 @@ pub(super) struct ProposalsAsked {
 }
 
 /// Proposals P1 to R2 with evidence, decisions and replies.
+#[utoipa::path(
+    get,
+    path = "/api/proposals",
+    tag = "appraisals",
+    params(ProposalsAsked),
+    responses((status = 200, body = Vec<ProposalShown>)),
+)]
 pub(super) async fn proposals(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -37,8 +46,9 @@ pub(super) async fn proposals(
 }
 
 /// Which figures are asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct FiguresAsked {
     /// First day; where absent, of the last day's quarter.
     from: Option<Date>,
@@ -55,6 +65,13 @@ impl FiguresAsked {
 }
 
 /// The figures of a period, of all and of each technician.
+#[utoipa::path(
+    get,
+    path = "/api/figures",
+    tag = "figures",
+    params(FiguresAsked),
+    responses((status = 200, body = FiguresShown)),
+)]
 pub(super) async fn figures(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -64,8 +81,9 @@ pub(super) async fn figures(
 }
 
 /// Which trend is asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct TrendAsked {
     /// A day of the first period.
     from: Option<Date>,
@@ -78,6 +96,13 @@ pub(super) struct TrendAsked {
 }
 
 /// The figures of months or quarters, one after another.
+#[utoipa::path(
+    get,
+    path = "/api/figures/trend",
+    tag = "figures",
+    params(TrendAsked),
+    responses((status = 200, body = Vec<FiguresOf>)),
+)]
 pub(super) async fn trend(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -88,7 +113,8 @@ pub(super) async fn trend(
 }
 
 /// Whose cases are asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct CasesAsked {
     /// The figure.
     figure: FigureName,
@@ -104,6 +130,13 @@ pub(super) struct CasesAsked {
 }
 
 /// The jobs and calls that a figure is summed from, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/figures/jobs",
+    tag = "figures",
+    params(CasesAsked),
+    responses((status = 200, body = Vec<FigureCase>)),
+)]
 pub(super) async fn cases(
     State(app): State<Arc<App>>,
     Office(who): Office,

@@ -7,6 +7,7 @@ use axum::extract::State;
 use onsite_core::domain::{Millis, StaffId};
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::IntoParams;
 
 /// Rows of a column where nobody says.
 const COLUMN: usize = 20;
@@ -14,13 +15,15 @@ const COLUMN: usize = 20;
 const MOST: usize = 200;
 
 /// What waits for the office, counted and with the first rows of each.
+#[utoipa::path(get, path = "/api/today", tag = "desk", responses((status = 200, body = Today)))]
 pub(super) async fn today(State(app): State<Arc<App>>, Office(who): Office) -> Result<Shown<Today>, Error> {
     app.ledger.today(who.tenant, &who.author).await.map(Shown)
 }
 
 /// What of the board is asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct BoardAsked {
     /// Only jobs that concern this person.
     person: Option<StaffId>,
@@ -31,6 +34,13 @@ pub(super) struct BoardAsked {
 }
 
 /// Work orders by stage, in the flow's order.
+#[utoipa::path(
+    get,
+    path = "/api/board",
+    tag = "desk",
+    params(BoardAsked),
+    responses((status = 200, body = Vec<BoardColumn>)),
+)]
 pub(super) async fn board(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -42,7 +52,8 @@ pub(super) async fn board(
 }
 
 /// The time a calendar shows.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct CalendarAsked {
     /// From this moment on.
     from: Millis,
@@ -51,6 +62,13 @@ pub(super) struct CalendarAsked {
 }
 
 /// The jobs of a time by person, as they were or are planned.
+#[utoipa::path(
+    get,
+    path = "/api/calendar",
+    tag = "desk",
+    params(CalendarAsked),
+    responses((status = 200, body = Calendar)),
+)]
 pub(super) async fn calendar(
     State(app): State<Arc<App>>,
     Office(who): Office,

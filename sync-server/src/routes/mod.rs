@@ -7,8 +7,10 @@ mod enrol;
 mod events;
 mod health;
 mod office;
+pub mod openapi;
 mod page;
 mod records;
+mod session;
 pub(crate) mod sync;
 mod sync_state;
 #[cfg(test)]
@@ -23,11 +25,12 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, patch, post, put},
 };
 use futures_util::FutureExt as _;
 use onsite_core::domain::value::opened;
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest as _, Sha256};
 use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
@@ -56,6 +59,16 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/work-orders/{id}", get(page::work_order))
         .route("/print/dispatch/{id}", get(page::print_dispatch))
         .route("/print/visit/{id}", get(page::print_visit))
+        // who asks
+        .route(
+            "/api/session",
+            get(session::who_am_i).post(session::sign_in).patch(session::prefer).delete(session::sign_out),
+        )
+        .route("/api/session/password", put(session::change_password))
+        .route("/api/sessions", get(session::sessions).delete(session::sign_out_everywhere))
+        .route("/api/sessions/{id}", delete(session::end_session))
+        .route("/api/users", get(session::list_users).post(session::add_user))
+        .route("/api/users/{login}", patch(session::change_user))
         // the office's API
         .route("/api/commands", post(office::command))
         .route("/api/work-orders", get(office::work_orders))
@@ -74,11 +87,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/customers/{id}", get(records::customer))
         .route("/api/entitlement", get(records::entitlement))
         .route("/api/calls", get(records::calls))
+        .route("/api/staff", get(records::staff))
         // penalties, rewards, figures
         .route("/api/proposals", get(appraisals::proposals))
         .route("/api/figures", get(appraisals::figures))
         .route("/api/figures/trend", get(appraisals::trend))
         .route("/api/figures/jobs", get(appraisals::cases))
+        // what changes, as it does
+        .route("/api/events", get(events::office_events))
         // phones, clashes, refused edits, audit
         .route("/api/devices", get(sync_state::devices))
         .route("/api/devices/{id}", get(sync_state::device))
@@ -89,6 +105,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/set-aside/{doc}/{hash}", post(sync_state::decide_aside))
         .route("/api/audit", get(sync_state::audit_list))
         .route("/api/audit/verify", get(sync_state::audit_verify))
+        // what all of this takes and answers
+        .route("/api/openapi.json", get(openapi::document))
+        .route("/api/docs", get(openapi::viewer))
+        .route("/api/docs/{file}", get(openapi::viewer_file))
+        .layer(from_fn(unchanged))
         .layer(DefaultBodyLimit::max(limits.form_bytes))
         // for those who watch
         .route("/healthz", get(health::healthz))
@@ -122,6 +143,37 @@ fn worth_packing() -> impl Predicate {
     DefaultPredicate::new().and(SizeAbove::new(1024))
 }
 
+/// Gives answers of the API in JSON a tag of their content, and does not send again what the asker holds. Of what
+/// an answer is made (documents, phones, the clock) is too much to be named by less than itself.
+async fn unchanged(request: Request, next: Next) -> Response {
+    let asked = request.method() == Method::GET && request.uri().path().starts_with("/api/");
+    let held = request.headers().get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let response = next.run(request).await;
+    let json = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/json");
+    if !asked || !json || response.status() != StatusCode::OK {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return Error::Internal("an answer cannot be read".into()).into_response();
+    };
+    let tag = format!("W/\"{}\"", &auth::hex(&Sha256::digest(&body))[..32]);
+    let same = held.is_some_and(|held| held.split(',').any(|one| one.trim() == tag || one.trim() == "*"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        parts.headers.insert(header::ETAG, tag);
+    }
+    // A browser may hold it, for the one it was made for, but asks each time.
+    parts.headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    parts.headers.insert(header::VARY, HeaderValue::from_static("cookie"));
+    if !same {
+        return Response::from_parts(parts, body.into());
+    }
+    parts.status = StatusCode::NOT_MODIFIED;
+    parts.headers.remove(header::CONTENT_TYPE);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, axum::body::Body::empty())
+}
+
 /// Headers of every answer; of those that only phones read, the first: of an
 /// idle contact the others would be the greater part.
 const HEADERS: [(HeaderName, &str); 7] = [
@@ -139,7 +191,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 
 /// Routes whose requests may take as long as bytes flow.
 fn unhurried(path: &str, method: &Method) -> bool {
-    path == "/v1/events"
+    matches!(path, "/v1/events" | "/api/events")
         || (path.starts_with("/v1/blobs")
             && (method == Method::PATCH || method == Method::POST || method == Method::GET))
 }

@@ -1,30 +1,26 @@
 //! The office's API: JSON in and out, errors as problems.
 
-use super::{Office, Peer, cookie, id, json, place, same_site};
-use crate::{App, auth, error::Error, storage::Query, storage::View};
+use super::session::{Credentials, enter, set_cookie};
+use super::{Asked, Office, Peer, Shown, cookie, id, json, place, same_site};
+use crate::office::Executed;
+use crate::office::shown::{Document, Page};
+use crate::{App, auth, error::Error, storage::Query};
 use axum::{
-    Json,
     body::Bytes,
-    extract::{Path, Query as UrlQuery, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    extract::{Path, State},
+    http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
 use onsite_core::domain::{ChangeHash, Command, DeviceId, DocId, Kind, Role, StaffId};
-use serde::Deserialize;
-use serde_json::{Value, json as object};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 /// Roles that manage devices and decide on what was set aside.
 const MANAGERS: [Role; 2] = [Role::Admin, Role::ServiceManager];
 
 /// Most bytes of a rescue file's passphrase.
 const MAX_PASSPHRASE: usize = 1024;
-
-#[derive(Deserialize)]
-struct Credentials {
-    login: String,
-    password: String,
-}
 
 /// Takes a form (a browser: answered by a page) or JSON (answered by 204 or a problem).
 pub(super) async fn login(
@@ -37,21 +33,13 @@ pub(super) async fn login(
     let form = super::content_type(&headers, "application/x-www-form-urlencoded").is_ok();
     let tried = async {
         same_site(&app, &Method::POST, &headers)?;
-        let (limits, now) = (&app.config.limits, app.ledger.env().now());
-        app.login_rate.take(peer.at, limits.login_tries_per_minute, now)?;
         let said: Credentials = if form {
             serde_urlencoded::from_bytes(&body)
                 .map_err(|e| Error::bad("bad_body", "", format!("not the form asked for: {e}")))?
         } else {
             json(&headers, &body)?
         };
-        let name = said.login.trim().to_lowercase().chars().take(64).collect::<String>();
-        app.lockout.check(&name, limits, now)?;
-        let secret = auth::sign_in(&app.ledger, &said.login, &said.password, &app.config.auth).await;
-        if let Ok(_) | Err(Error::Unauthorized(_)) = &secret {
-            app.lockout.note(&name, secret.is_ok(), limits, now);
-        }
-        secret
+        enter(&app, &peer, &headers, &said).await
     };
     match tried.await {
         Ok(secret) => {
@@ -68,16 +56,6 @@ pub(super) async fn login(
     }
 }
 
-fn set_cookie(app: &App, response: &mut Response, secret: &str, seconds: u64) {
-    let secure = if app.config.secure_cookies() { "; Secure" } else { "" };
-    let cookie =
-        format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}", app.cookie_name());
-    if let Ok(mut value) = HeaderValue::from_str(&cookie) {
-        value.set_sensitive(true);
-        response.headers_mut().append(header::SET_COOKIE, value);
-    }
-}
-
 pub(super) async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Error> {
     same_site(&app, &Method::POST, &headers)?;
     if let Some(secret) = cookie(&app, &headers) {
@@ -88,12 +66,25 @@ pub(super) async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> R
     Ok(response)
 }
 
+/// Does what somebody wants done: everything that can be done to records. What a rule refuses is a problem with
+/// status 422, its code the rule's and its field the command's.
+#[utoipa::path(
+    post,
+    path = "/api/commands",
+    tag = "records",
+    params((
+        "idempotency-key" = Option<String>, Header,
+        description = "1 to 100 characters: the same command sent again with it is done once, and answered the same",
+    )),
+    request_body = Command,
+    responses((status = 200, body = Executed)),
+)]
 pub(super) async fn command(
     State(app): State<Arc<App>>,
     Office(who): Office,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, Error> {
+) -> Result<Shown<Executed>, Error> {
     let command: Command = json(&headers, &body)?;
     let key = headers.get("idempotency-key").and_then(|v| v.to_str().ok());
     if key.is_some_and(|k| k.is_empty() || k.len() > 100) {
@@ -104,31 +95,43 @@ pub(super) async fn command(
     let done = tokio::spawn(async move { ledger.execute(who.tenant, &who.author, &command, key.as_deref()).await })
         .await
         .map_err(|e| Error::Internal(format!("command: {e}")))?;
-    done.map(|d| Json(d).into_response())
+    done.map(Shown)
 }
 
-/// A list's conditions in the address.
-#[derive(Deserialize, Default)]
+/// A list's conditions in the address. All hold together.
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
 pub(super) struct Listing {
-    kind: Option<String>,
+    /// Of this state or stage: its word.
     status: Option<String>,
+    /// Concerning this person.
     person: Option<StaffId>,
+    /// Hanging on this document: visits on their work order, work orders on their customer.
     parent: Option<DocId>,
+    /// Found by these words.
     search: Option<String>,
+    /// With clashes.
     clashes: bool,
+    /// With something the office should see.
     flagged: bool,
+    /// Goes on after this place: `next` of an earlier page.
     after: Option<String>,
+    /// Rows: 50 where absent, at most 1000.
     limit: usize,
 }
 
-/// A row of a list, without its document.
-fn row(view: &View) -> Value {
-    object!({ "doc": view.summary.doc, "ver": view.ver, "heads": view.heads, "changed": view.changed,
-              "clashes": view.clashes, "summary": view.summary })
+/// The kind of document that is listed.
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(super) struct OfKind {
+    /// Its word; all kinds where absent.
+    #[param(value_type = Option<Kind>)]
+    kind: Option<String>,
 }
 
-async fn list(app: &App, who: &auth::OfficeSession, kind: Option<Kind>, l: Listing) -> Result<Json<Value>, Error> {
+async fn list(app: &App, who: &auth::OfficeSession, kind: Option<Kind>, l: Listing) -> Result<Shown<Page>, Error> {
     let after = place(l.after.as_deref())?;
     let query = Query {
         kind,
@@ -142,25 +145,35 @@ async fn list(app: &App, who: &auth::OfficeSession, kind: Option<Kind>, l: Listi
         limit: l.limit,
         ..Default::default()
     };
-    let rows = app.ledger.storage().list(who.tenant, &query).await?;
-    let next = rows.last().filter(|_| rows.len() == query.page()).map(|v| format!("{}.{}", v.key().due, v.key().doc));
-    Ok(Json(object!({ "rows": rows.iter().map(row).collect::<Vec<_>>(), "next": next })))
+    let views = app.ledger.storage().list(who.tenant, &query).await?;
+    Ok(Shown(Page::of(&views, query.page())))
 }
 
+/// Work orders, by when they are due.
+#[utoipa::path(get, path = "/api/work-orders", tag = "records", params(Listing), responses((status = 200, body = Page)))]
 pub(super) async fn work_orders(
     State(app): State<Arc<App>>,
     Office(who): Office,
-    UrlQuery(listing): UrlQuery<Listing>,
-) -> Result<Json<Value>, Error> {
+    Asked(listing): Asked<Listing>,
+) -> Result<Shown<Page>, Error> {
     list(&app, &who, Some(Kind::WorkOrder), listing).await
 }
 
+/// Documents of a kind or of all, by when they are due.
+#[utoipa::path(
+    get,
+    path = "/api/documents",
+    tag = "records",
+    params(OfKind, Listing),
+    responses((status = 200, body = Page)),
+)]
 pub(super) async fn documents(
     State(app): State<Arc<App>>,
     Office(who): Office,
-    UrlQuery(listing): UrlQuery<Listing>,
-) -> Result<Json<Value>, Error> {
-    let kind = match &listing.kind {
+    Asked(OfKind { kind }): Asked<OfKind>,
+    Asked(listing): Asked<Listing>,
+) -> Result<Shown<Page>, Error> {
+    let kind = match kind {
         None => None,
         Some(name) => {
             let known = Kind::ALL.into_iter().find(|k| k.name() == name);
@@ -170,28 +183,41 @@ pub(super) async fn documents(
     list(&app, &who, kind, listing).await
 }
 
-async fn view(app: &App, who: &auth::OfficeSession, doc: DocId) -> Result<View, Error> {
-    let found = app.ledger.storage().views(who.tenant, &[doc]).await?.pop();
-    found.ok_or_else(|| Error::NotFound(format!("no document {doc}")))
-}
-
+/// A document with its content.
+#[utoipa::path(
+    get,
+    path = "/api/documents/{id}",
+    tag = "records",
+    params(("id" = DocId, Path, description = "The document")),
+    responses((status = 200, body = Document)),
+)]
 pub(super) async fn document(
     State(app): State<Arc<App>>,
     Office(who): Office,
     Path(doc): Path<String>,
-) -> Result<Json<Value>, Error> {
-    let found = view(&app, &who, id(&doc)?).await?;
-    let mut body = row(&found);
-    body["entity"] = serde_json::to_value(found.entity()?)?;
-    Ok(Json(body))
+) -> Result<Shown<Document>, Error> {
+    let doc = id(&doc)?;
+    let found = app.ledger.storage().views(who.tenant, &[doc]).await?.pop();
+    Document::of(&found.ok_or_else(|| Error::NotFound(format!("no document {doc}")))?).map(Shown)
 }
 
-#[derive(Deserialize, Default)]
+/// What of a document was looked at.
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(default)]
-struct Heads {
+pub(super) struct Heads {
+    /// The heads that were shown; those of now where none.
     heads: Vec<ChangeHash>,
 }
 
+/// Notes that the asker has looked at a document.
+#[utoipa::path(
+    post,
+    path = "/api/documents/{id}/seen",
+    tag = "records",
+    params(("id" = DocId, Path, description = "The document")),
+    request_body = Option<Heads>,
+    responses((status = 204)),
+)]
 pub(super) async fn seen(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -205,13 +231,32 @@ pub(super) async fn seen(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A rescue file as the body; its passphrase in the header `Rescue-Passphrase`, percent-encoded.
+/// What came of a rescue file.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Rescued {
+    /// Changes taken in, or there already.
+    accepted: usize,
+    /// Changes set aside.
+    aside: usize,
+    /// Photos stored.
+    blobs: usize,
+}
+
+/// Takes in a rescue file: what a lost or broken phone held. For the admin and the service manager.
+#[utoipa::path(
+    post,
+    path = "/api/rescue",
+    tag = "sync",
+    params(("rescue-passphrase" = String, Header, description = "The file's passphrase, percent-encoded")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file"),
+    responses((status = 200, body = Rescued)),
+)]
 pub(super) async fn rescue(
     State(app): State<Arc<App>>,
     Office(who): Office,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Value>, Error> {
+) -> Result<Shown<Rescued>, Error> {
     super::content_type(&headers, "application/octet-stream")?;
     let done = async {
         auth::require(&who.author, &MANAGERS)?;
@@ -226,9 +271,7 @@ pub(super) async fn rescue(
         for (_, _, bytes) in blobs {
             app.blobs.put(who.tenant, DeviceId(uuid::Uuid::nil()), app.ledger.storage(), bytes, now).await?;
         }
-        let mut body = serde_json::to_value(adopted)?;
-        body["blobs"] = stored.into();
-        Ok(Json(body))
+        Ok(Shown(Rescued { accepted: adopted.accepted, aside: adopted.aside, blobs: stored }))
     };
     done.await
 }

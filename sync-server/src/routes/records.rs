@@ -5,14 +5,23 @@ use crate::office::customers::CustomerDetail;
 use crate::office::history::TimelineItem;
 use crate::office::records::{VisitDetail, WorkOrderDetail};
 use crate::office::shown::Page;
+use crate::office::staff::StaffRow;
 use crate::{App, error::Error};
 use axum::extract::{Path, State};
 use onsite_core::domain::entitlement::Entitled;
-use onsite_core::domain::{CustomerId, Date, ItemId, Millis};
+use onsite_core::domain::{CustomerId, Date, ItemId, Millis, VisitId, WorkOrderId};
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::IntoParams;
 
 /// A job with its visits, signatures, money, and what the asker could do about it.
+#[utoipa::path(
+    get,
+    path = "/api/work-orders/{id}",
+    tag = "records",
+    params(("id" = WorkOrderId, Path, description = "The work order")),
+    responses((status = 200, body = WorkOrderDetail)),
+)]
 pub(super) async fn work_order(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -22,6 +31,13 @@ pub(super) async fn work_order(
 }
 
 /// Everything that happened to a job, its request and its visits, oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/work-orders/{id}/timeline",
+    tag = "records",
+    params(("id" = WorkOrderId, Path, description = "The work order")),
+    responses((status = 200, body = Vec<TimelineItem>)),
+)]
 pub(super) async fn timeline(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -31,6 +47,13 @@ pub(super) async fn timeline(
 }
 
 /// A visit with its day, its signature and what merges did to it.
+#[utoipa::path(
+    get,
+    path = "/api/visits/{id}",
+    tag = "records",
+    params(("id" = VisitId, Path, description = "The visit")),
+    responses((status = 200, body = VisitDetail)),
+)]
 pub(super) async fn visit(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -40,6 +63,13 @@ pub(super) async fn visit(
 }
 
 /// A customer's file with machines, money, calls and jobs.
+#[utoipa::path(
+    get,
+    path = "/api/customers/{id}",
+    tag = "records",
+    params(("id" = CustomerId, Path, description = "The customer")),
+    responses((status = 200, body = CustomerDetail)),
+)]
 pub(super) async fn customer(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -49,7 +79,8 @@ pub(super) async fn customer(
 }
 
 /// Whose entitlement is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct EntitlementAsked {
     /// The customer.
     customer: CustomerId,
@@ -60,6 +91,13 @@ pub(super) struct EntitlementAsked {
 }
 
 /// 核对保修期: what a report about a customer's machine is entitled to.
+#[utoipa::path(
+    get,
+    path = "/api/entitlement",
+    tag = "records",
+    params(EntitlementAsked),
+    responses((status = 200, body = Entitled)),
+)]
 pub(super) async fn entitlement(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -69,8 +107,9 @@ pub(super) async fn entitlement(
 }
 
 /// Which calls are asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct CallsAsked {
     /// Due before this day; by today where absent.
     due_before: Option<Date>,
@@ -81,6 +120,7 @@ pub(super) struct CallsAsked {
 }
 
 /// Customers with a follow-up call due, by its day.
+#[utoipa::path(get, path = "/api/calls", tag = "records", params(CallsAsked), responses((status = 200, body = Page)))]
 pub(super) async fn calls(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -88,4 +128,10 @@ pub(super) async fn calls(
 ) -> Result<Shown<Page>, Error> {
     let after = place(asked.after.as_deref())?;
     app.ledger.calls_due(who.tenant, asked.due_before, after, asked.limit).await.map(Shown)
+}
+
+/// Everybody of the company, those who left too.
+#[utoipa::path(get, path = "/api/staff", tag = "records", responses((status = 200, body = Vec<StaffRow>)))]
+pub(super) async fn staff(State(app): State<Arc<App>>, Office(who): Office) -> Result<Shown<Vec<StaffRow>>, Error> {
+    app.ledger.staff_rows(who.tenant).await.map(Shown)
 }

@@ -12,11 +12,12 @@ use axum::{
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use onsite_core::domain::{DeviceId, Millis, Role, Sha256, StaffId};
+use onsite_core::domain::{ChangeHash, DeviceId, DocId, Millis, Role, Sha256, StaffId};
 use onsite_core::forms::qr_svg;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 /// Roles that manage devices and decide on what was set aside.
 const MANAGERS: [Role; 2] = [Role::Admin, Role::ServiceManager];
@@ -26,11 +27,19 @@ const CLASHES: usize = 50;
 const ENTRIES: usize = 100;
 
 /// All phones, those revoked too.
+#[utoipa::path(get, path = "/api/devices", tag = "sync", responses((status = 200, body = Vec<DeviceRow>)))]
 pub(super) async fn devices(State(app): State<Arc<App>>, Office(who): Office) -> Result<Shown<Vec<DeviceRow>>, Error> {
     app.ledger.device_rows(who.tenant).await.map(Shown)
 }
 
 /// A phone with its last syncs and its refused edits.
+#[utoipa::path(
+    get,
+    path = "/api/devices/{id}",
+    tag = "sync",
+    params(("id" = DeviceId, Path, description = "The phone")),
+    responses((status = 200, body = DeviceDetail)),
+)]
 pub(super) async fn device(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -41,6 +50,13 @@ pub(super) async fn device(
 }
 
 /// Revokes a phone, at once and for good.
+#[utoipa::path(
+    post,
+    path = "/api/devices/{id}/revoke",
+    tag = "sync",
+    params(("id" = DeviceId, Path, description = "The phone")),
+    responses((status = 204)),
+)]
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -51,13 +67,15 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
-struct ForStaff {
+/// Whose phone it is to be.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ForStaff {
+    /// The person.
     staff: StaffId,
 }
 
 /// An enrolment code, shown once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DeviceCode {
     /// The 128-bit code, in groups.
     code: String,
@@ -72,6 +90,13 @@ pub(super) struct DeviceCode {
 }
 
 /// Makes an enrolment code for a person's phone.
+#[utoipa::path(
+    post,
+    path = "/api/device-codes",
+    tag = "sync",
+    request_body = ForStaff,
+    responses((status = 200, body = DeviceCode)),
+)]
 pub(super) async fn device_code(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -88,34 +113,61 @@ pub(super) async fn device_code(
 }
 
 /// Which clashes are asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ClashesAsked {
-    /// Goes on after the document of this `key`.
+    /// Goes on after this place: `next` of an earlier page.
     after: Option<String>,
     /// Documents: 50 where absent, and at most.
     limit: Option<usize>,
 }
 
+/// A part of the documents with clashes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ClashPage {
+    /// Its documents.
+    rows: Vec<ClashItem>,
+    /// Ask again with this as `after` for more.
+    next: Option<String>,
+}
+
 /// Documents with clashes, and what can be chosen of each.
+#[utoipa::path(
+    get,
+    path = "/api/clashes",
+    tag = "sync",
+    params(ClashesAsked),
+    responses((status = 200, body = ClashPage)),
+)]
 pub(super) async fn clashes(
     State(app): State<Arc<App>>,
     Office(who): Office,
     Asked(asked): Asked<ClashesAsked>,
-) -> Result<Shown<Vec<ClashItem>>, Error> {
+) -> Result<Shown<ClashPage>, Error> {
     let limit = asked.limit.unwrap_or(CLASHES).clamp(1, CLASHES);
-    app.ledger.clash_page(who.tenant, place(asked.after.as_deref())?, limit).await.map(Shown)
+    let rows = app.ledger.clash_page(who.tenant, place(asked.after.as_deref())?, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|r| r.key.clone());
+    Ok(Shown(ClashPage { rows, next }))
 }
 
 /// Which refused edits are asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct RefusedAsked {
     /// Those decided about, too.
     decided: bool,
 }
 
 /// Refused edits, as their phones show them: what was written, and what stands.
+#[utoipa::path(
+    get,
+    path = "/api/set-aside",
+    tag = "sync",
+    params(RefusedAsked),
+    responses((status = 200, body = Vec<RefusedRow>)),
+)]
 pub(super) async fn set_aside(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -125,6 +177,14 @@ pub(super) async fn set_aside(
 }
 
 /// Decides about a refused edit.
+#[utoipa::path(
+    post,
+    path = "/api/set-aside/{doc}/{hash}",
+    tag = "sync",
+    params(("doc" = DocId, Path, description = "The document"), ("hash" = ChangeHash, Path, description = "The refused change")),
+    request_body = AsideCommand,
+    responses((status = 204)),
+)]
 pub(super) async fn decide_aside(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -139,8 +199,9 @@ pub(super) async fn decide_aside(
 }
 
 /// Which part of the audit chain is asked for.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditAsked {
     /// Entries after this number; before it, where `descending`.
     after: Option<u64>,
@@ -151,7 +212,7 @@ pub(super) struct AuditAsked {
 }
 
 /// An entry of the audit chain.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AuditEntry {
     /// Its number.
     n: u64,
@@ -170,7 +231,7 @@ pub(super) struct AuditEntry {
 }
 
 /// A part of the audit chain.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AuditPage {
     /// Its entries.
     rows: Vec<AuditEntry>,
@@ -179,6 +240,13 @@ pub(super) struct AuditPage {
 }
 
 /// The audit chain, a page at a time. For the admin and the service manager.
+#[utoipa::path(
+    get,
+    path = "/api/audit",
+    tag = "audit",
+    params(AuditAsked),
+    responses((status = 200, body = AuditPage)),
+)]
 pub(super) async fn audit_list(
     State(app): State<Arc<App>>,
     Office(who): Office,
@@ -201,7 +269,7 @@ pub(super) async fn audit_list(
 }
 
 /// What came of following the audit chain.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AuditVerified {
     /// Whether it holds from beginning to end.
     holds: bool,
@@ -214,6 +282,7 @@ pub(super) struct AuditVerified {
 }
 
 /// Follows the whole audit chain. For the admin and the service manager.
+#[utoipa::path(get, path = "/api/audit/verify", tag = "audit", responses((status = 200, body = AuditVerified)))]
 pub(super) async fn audit_verify(
     State(app): State<Arc<App>>,
     Office(who): Office,

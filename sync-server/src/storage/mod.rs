@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use async_trait::async_trait;
 pub use memory::MemoryStorage;
 pub use sqlite::SqliteStorage;
+use utoipa::ToSchema;
 
 use onsite_core::document::Actor;
 use onsite_core::domain::{
@@ -162,7 +163,7 @@ pub struct Waiting {
 pub const NOTES: usize = 50;
 
 /// One sync of a device, as the server saw it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SyncNote {
     /// When, by the server's clock.
     pub at: Millis,
@@ -292,7 +293,7 @@ pub struct SetAside {
 }
 
 /// What the office decided about a refused change.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AsideDecision {
     /// `accepted`, `amended` or `dismissed`.
     pub verdict: String,

@@ -103,7 +103,7 @@ async fn clashes_are_told_and_chosen() {
     let at = DocRef::new(Kind::Visit, job.visit);
     let change = written(&mut apart, who.device, who.staff, w.env.now(), Entity::Visit(visit), at.id);
     w.sync(&token, at, vec![change]).await;
-    let clashes = w.get("/api/clashes", &job.cookie).await;
+    let clashes = w.get("/api/clashes", &job.cookie).await["rows"].clone();
     insta::assert_snapshot!(told(&clashes));
     let clash = &clashes[0]["clashes"][0];
     assert_eq!(clash["label"], json!({ "zh": "货物检查 · 产品型号 · 结果", "en": "inspection · model · result" }));
@@ -114,7 +114,9 @@ async fn clashes_are_told_and_chosen() {
     let merges = w.get(&format!("/api/visits/{}", job.visit), &job.cookie).await["merges"].clone();
     assert!(merges[0]["zh"].as_str().unwrap().contains("货物检查 · 产品型号 · 结果"), "{merges}");
     let key = clashes[0]["key"].as_str().unwrap();
-    assert_eq!(w.get(&format!("/api/clashes?after={key}"), &job.cookie).await, json!([]));
+    let after = w.get(&format!("/api/clashes?after={key}"), &job.cookie).await;
+    assert_eq!(after, json!({ "rows": [], "next": null }));
+    assert_eq!(w.get("/api/clashes?limit=1", &job.cookie).await["next"], json!(key));
     w.call("GET", "/api/clashes?after=x", &[("cookie", &job.cookie)], "").await.problem(400, "bad_after");
 }
 

@@ -1,0 +1,345 @@
+//! Sign-in and out, one's own sessions and password; users, for the admin.
+
+use super::{Office, Peer, Shown, cookie, json, same_site};
+use crate::auth::users::{self, SessionRow, UserPatch, UserRow};
+use crate::{App, auth, error::Error};
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use onsite_core::domain::{Entity, Millis, Role, StaffId, TenantId};
+use onsite_core::messages::Language;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// A language of the page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub(super) enum Tongue {
+    /// Simplified Chinese.
+    #[serde(rename = "zh-CN")]
+    ZhCn,
+    /// English.
+    #[serde(rename = "en")]
+    En,
+}
+
+impl From<Language> for Tongue {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::ZhCn => Self::ZhCn,
+            Language::En => Self::En,
+        }
+    }
+}
+
+impl From<Tongue> for Language {
+    fn from(tongue: Tongue) -> Self {
+        match tongue {
+            Tongue::ZhCn => Self::ZhCn,
+            Tongue::En => Self::En,
+        }
+    }
+}
+
+/// Who signs in. A login name is of one company only.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Credentials {
+    /// Login name; great and small letters are the same.
+    pub(super) login: String,
+    /// Password.
+    pub(super) password: String,
+}
+
+/// Who is signed in.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Me {
+    /// The company.
+    tenant: TenantId,
+    /// Its name.
+    company: String,
+    /// The person.
+    staff: StaffId,
+    /// Their name.
+    name: String,
+    /// 工号
+    code: String,
+    /// Login name.
+    login: String,
+    /// Their roles now.
+    roles: BTreeSet<Role>,
+    /// The language they have chosen.
+    language: Option<Tongue>,
+    /// When they signed in.
+    created: Millis,
+    /// When the session ends if it is not used again.
+    expires: Millis,
+}
+
+/// Checks a password with every limit; answers the session's secret.
+pub(super) async fn enter(app: &App, peer: &Peer, headers: &HeaderMap, said: &Credentials) -> Result<String, Error> {
+    let (limits, now) = (&app.config.limits, app.ledger.env().now());
+    let name = said.login.trim().to_lowercase().chars().take(64).collect::<String>();
+    app.login_rate.take(peer.at, limits.login_tries_per_minute, now)?;
+    app.lockout.check(&name, limits, now)?;
+    let secret = auth::sign_in(&app.ledger, &said.login, &said.password, agent(headers), &app.config.auth).await;
+    if let Ok(_) | Err(Error::Unauthorized(_)) = &secret {
+        app.lockout.note(&name, secret.is_ok(), limits, now);
+    }
+    secret
+}
+
+/// What the browser calls itself.
+pub(super) fn agent(headers: &HeaderMap) -> &str {
+    headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// Hands out the session's cookie; takes it back where `seconds` is 0.
+pub(super) fn set_cookie(app: &App, response: &mut Response, secret: &str, seconds: u64) {
+    let secure = if app.config.secure_cookies() { "; Secure" } else { "" };
+    let cookie =
+        format!("{}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}", app.cookie_name());
+    if let Ok(mut value) = HeaderValue::from_str(&cookie) {
+        value.set_sensitive(true);
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+/// Nobody is signed in any more, and what the browser holds of our answers goes too.
+fn gone(app: &App) -> Response {
+    let cleared = HeaderValue::from_static("\"cache\"");
+    let mut response = (StatusCode::NO_CONTENT, [("clear-site-data", cleared)]).into_response();
+    set_cookie(app, &mut response, "", 0);
+    response
+}
+
+async fn told(app: &App, who: auth::OfficeSession) -> Result<Shown<Me>, Error> {
+    let company = app.ledger.storage().tenant(who.tenant).await?.map(|t| t.name).unwrap_or_default();
+    let view = app.ledger.storage().views(who.tenant, &[who.author.staff.into()]).await?.pop();
+    let (name, code) = match view.map(|v| v.entity()).transpose()? {
+        Some(Entity::Staff(staff)) => (staff.name, staff.code),
+        _ => Default::default(),
+    };
+    let language = users::language(&app.ledger, &who).await?.map(Into::into);
+    Ok(Shown(Me {
+        tenant: who.tenant,
+        company,
+        staff: who.author.staff,
+        name,
+        code,
+        login: who.login,
+        roles: who.author.roles,
+        language,
+        created: who.created,
+        expires: who.expires,
+    }))
+}
+
+/// Signs in: the answer sets the session's cookie. The same `unauthorized` for an unknown name and a wrong password;
+/// `busy` after too many tries.
+#[utoipa::path(
+    post,
+    path = "/api/session",
+    tag = "session",
+    operation_id = "sign_in",
+    security(()),
+    request_body = Credentials,
+    responses((status = 200, body = Me)),
+)]
+pub(super) async fn sign_in(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    same_site(&app, &Method::POST, &headers)?;
+    let secret = enter(&app, &peer, &headers, &json(&headers, &body)?).await?;
+    let who = auth::office_still(&app.ledger, &secret, &app.config.auth).await?;
+    let mut response = told(&app, who).await?.into_response();
+    set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
+    Ok(response)
+}
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/api/session", tag = "session", responses((status = 200, body = Me)))]
+pub(super) async fn who_am_i(State(app): State<Arc<App>>, Office(who): Office) -> Result<Shown<Me>, Error> {
+    told(&app, who).await
+}
+
+/// What somebody chooses for themselves.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Preferences {
+    /// The page's language.
+    language: Tongue,
+}
+
+/// Sets the language in which one sees the office.
+#[utoipa::path(
+    patch,
+    path = "/api/session",
+    tag = "session",
+    request_body = Preferences,
+    responses((status = 200, body = Me)),
+)]
+pub(super) async fn prefer(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Shown<Me>, Error> {
+    let Preferences { language } = json(&headers, &body)?;
+    users::set_language(&app.ledger, &who, language.into()).await?;
+    told(&app, who).await
+}
+
+/// Signs out.
+#[utoipa::path(
+    delete,
+    path = "/api/session",
+    tag = "session",
+    operation_id = "sign_out",
+    security(()),
+    responses((status = 204)),
+)]
+pub(super) async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Error> {
+    same_site(&app, &Method::DELETE, &headers)?;
+    if let Some(secret) = cookie(&app, &headers) {
+        auth::sign_out(&app.ledger, &secret).await?;
+    }
+    Ok(gone(&app))
+}
+
+/// Another password.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct PasswordChange {
+    /// The present one.
+    old: String,
+    /// The new one: at least 8 characters, at most 1024 bytes.
+    new: String,
+}
+
+/// Changes one's own password; one's other sessions end.
+#[utoipa::path(
+    put,
+    path = "/api/session/password",
+    tag = "session",
+    request_body = PasswordChange,
+    responses((status = 204)),
+)]
+pub(super) async fn change_password(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Error> {
+    let PasswordChange { old, new } = json(&headers, &body)?;
+    let (limits, now) = (&app.config.limits, app.ledger.env().now());
+    // Whoever found a page open may not try passwords on it any longer than at the door.
+    app.lockout.check(&who.login, limits, now)?;
+    let done = users::change_password(&app.ledger, &who, &old, &new).await;
+    if let Ok(()) | Err(Error::Bad { code: "wrong_password", .. }) = &done {
+        app.lockout.note(&who.login, done.is_ok(), limits, now);
+    }
+    done?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One's own sessions, the newest first.
+#[utoipa::path(get, path = "/api/sessions", tag = "session", responses((status = 200, body = Vec<SessionRow>)))]
+pub(super) async fn sessions(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+) -> Result<Shown<Vec<SessionRow>>, Error> {
+    users::sessions(&app.ledger, &who, &app.config.auth).await.map(Shown)
+}
+
+/// Signs out everywhere, here too.
+#[utoipa::path(delete, path = "/api/sessions", tag = "session", responses((status = 204)))]
+pub(super) async fn sign_out_everywhere(State(app): State<Arc<App>>, Office(who): Office) -> Result<Response, Error> {
+    users::sign_out_everywhere(&app.ledger, &who).await?;
+    Ok(gone(&app))
+}
+
+/// Ends one of one's own sessions.
+#[utoipa::path(
+    delete,
+    path = "/api/sessions/{id}",
+    tag = "session",
+    params(("id" = String, Path, description = "The session's name")),
+    responses((status = 204)),
+)]
+pub(super) async fn end_session(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Path(session): Path<String>,
+) -> Result<StatusCode, Error> {
+    users::end_session(&app.ledger, &who, &session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Everybody who signs in at the office. For the admin.
+#[utoipa::path(get, path = "/api/users", tag = "users", responses((status = 200, body = Vec<UserRow>)))]
+pub(super) async fn list_users(State(app): State<Arc<App>>, Office(who): Office) -> Result<Shown<Vec<UserRow>>, Error> {
+    auth::require(&who.author, &[Role::Admin])?;
+    users::users(&app.ledger, who.tenant).await.map(Shown)
+}
+
+/// A new user.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct NewUser {
+    /// The person: a member of staff with a role. The command `put_staff` makes one, and sets their roles.
+    staff: StaffId,
+    /// Login name: 1 to 64 characters, no blanks; taken on this server once.
+    login: String,
+    /// Password: at least 8 characters, at most 1024 bytes.
+    password: String,
+}
+
+/// Gives a member of staff a login name. For the admin.
+#[utoipa::path(post, path = "/api/users", tag = "users", request_body = NewUser, responses((status = 204)))]
+pub(super) async fn add_user(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Error> {
+    let new: NewUser = json(&headers, &body)?;
+    auth::require(&who.author, &[Role::Admin])?;
+    users::add_user(&app.ledger, &who, new.staff, &new.login, &new.password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is changed of a user; what is absent stays.
+#[derive(Deserialize, Default, ToSchema)]
+#[serde(default)]
+pub(super) struct UserChange {
+    /// Whether they are kept from signing in. Their sessions end.
+    disabled: Option<bool>,
+    /// Another password. Their sessions end.
+    password: Option<String>,
+}
+
+/// Disables a user, or gives them another password. For the admin.
+#[utoipa::path(
+    patch,
+    path = "/api/users/{login}",
+    tag = "users",
+    params(("login" = String, Path, description = "The login name")),
+    request_body = UserChange,
+    responses((status = 204)),
+)]
+pub(super) async fn change_user(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Path(login): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Error> {
+    let UserChange { disabled, password } = json(&headers, &body)?;
+    auth::require(&who.author, &[Role::Admin])?;
+    users::change_user(&app.ledger, &who, &login, &UserPatch { disabled, password }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
