@@ -1,15 +1,11 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { App } from "antd";
 import { useTranslation } from "react-i18next";
-import { sendOnce } from "./client";
+import { command as send } from "./client";
 import { told } from "./problem";
-import type { Executed } from "./types";
+import type { Command } from "./types";
 
-/** A command as phones give them: `do` says what. */
-export interface Command {
-  do: string;
-  [particular: string]: unknown;
-}
+export type { Command };
 
 interface Giving {
   /** Whether it is under way. */
@@ -25,7 +21,7 @@ export function useCommand(done?: string): Giving {
   const client = useQueryClient();
   const mutation = useMutation({
     mutationFn: async (commands: Command[]) => {
-      for (const command of commands) await sendOnce<Executed>("/api/commands", command);
+      for (const command of commands) await send(command);
     },
     onSuccess: () => {
       if (done !== undefined) void message.success(done);

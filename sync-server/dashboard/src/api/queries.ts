@@ -1,16 +1,16 @@
 import { keepPreviousData, queryOptions, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { setZone } from "../format";
-import { get } from "./client";
+import { answer, api } from "./client";
 import { Problem } from "./problem";
-import type { BoardColumn, Me, Page, Role, Today } from "./types";
+import type { Document, Kind, Me, Page, Person, Role, Settings } from "./types";
 
 /** The one settings document has the same id everywhere. */
 const SETTINGS = "0e517e00-0000-7000-8000-000000000001";
 
 export const session = queryOptions({
   queryKey: ["session"],
-  queryFn: ({ signal }) => get<Me>("/api/session", undefined, signal),
+  queryFn: ({ signal }) => answer(api.GET("/api/session", { signal })),
   meta: { kinds: ["staff"] },
   staleTime: 60_000,
 });
@@ -26,18 +26,9 @@ export function useHolds(...roles: Role[]): boolean {
   return roles.some((role) => me?.roles.includes(role));
 }
 
-export interface Person {
-  id: string;
-  name: string;
-  code: string;
-  phone: string;
-  roles: Role[];
-  left: boolean;
-}
-
 const staff = queryOptions({
   queryKey: ["staff"],
-  queryFn: ({ signal }) => get<Person[]>("/api/staff", undefined, signal),
+  queryFn: ({ signal }) => answer(api.GET("/api/staff", { signal })),
   meta: { kinds: ["staff"] },
   staleTime: 300_000,
 });
@@ -63,20 +54,13 @@ export function usePeople(): People {
   }, [data]);
 }
 
-export interface CompanySettings {
-  company: string;
-  utc_offset_minutes: number;
-  warranty_months: number;
-  arrival_hours: number;
-  parts: Record<string, { name: string; unit: string; price: number }>;
-}
-
 /** The company's settings; sets the clock that everything is shown by. */
 export const settings = queryOptions({
   queryKey: ["settings"],
-  queryFn: async ({ signal }): Promise<CompanySettings | null> => {
+  queryFn: async ({ signal }): Promise<Settings | null> => {
     try {
-      const found = (await get<{ entity: CompanySettings }>(`/api/documents/${SETTINGS}`, undefined, signal)).entity;
+      const { entity } = await answer(api.GET("/api/documents/{id}", { params: { path: { id: SETTINGS } }, signal }));
+      const found = entity as Document<"settings">["entity"];
       setZone(found.utc_offset_minutes);
       return found;
     } catch (error) {
@@ -91,7 +75,7 @@ export const settings = queryOptions({
 
 export const today = queryOptions({
   queryKey: ["today"],
-  queryFn: ({ signal }) => get<Today>("/api/today", undefined, signal),
+  queryFn: ({ signal }) => answer(api.GET("/api/today", { signal })),
 });
 
 export interface BoardAsked {
@@ -103,13 +87,13 @@ export interface BoardAsked {
 export const board = (asked: BoardAsked) =>
   queryOptions({
     queryKey: ["board", asked],
-    queryFn: ({ signal }) => get<BoardColumn[]>("/api/board", { ...asked }, signal),
+    queryFn: ({ signal }) => answer(api.GET("/api/board", { params: { query: asked }, signal })),
     meta: { kinds: ["work_order", "visit", "request", "customer"] },
     placeholderData: keepPreviousData,
   });
 
 export interface ListAsked {
-  kind?: string;
+  kind?: Kind;
   status?: string;
   person?: string;
   parent?: string;
@@ -120,11 +104,16 @@ export interface ListAsked {
   limit?: number;
 }
 
+/** Without conditions that say nothing. */
+function said(asked: ListAsked): ListAsked {
+  return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined && value !== ""));
+}
+
 /** Documents of a kind, a page at a time. */
 export function useDocuments(asked: ListAsked, enabled = true): UseQueryResult<Page> {
   return useQuery({
     queryKey: ["documents", asked],
-    queryFn: ({ signal }) => get<Page>("/api/documents", { ...asked }, signal),
+    queryFn: ({ signal }) => answer(api.GET("/api/documents", { params: { query: said(asked) }, signal })),
     placeholderData: keepPreviousData,
     enabled,
   });

@@ -3,11 +3,11 @@ import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
 import { Alert, Button, Table } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
-import { get } from "../api/client";
+import { answer, api } from "../api/client";
 import { told as toldProblem } from "../api/problem";
 import { usePeople } from "../api/queries";
 import { audit, devices } from "../api/sync";
-import type { AuditPage, AuditVerified } from "../api/types";
+import type { AuditEntry } from "../api/types";
 import { second } from "../format";
 import { Head } from "../ui/parts";
 import { Failed, Loading } from "../ui/state";
@@ -28,7 +28,7 @@ export default function Audit(): ReactNode {
   const people = usePeople();
   const phones = useQuery({ ...devices, refetchInterval: false }).data ?? [];
   const query = useInfiniteQuery(audit);
-  const verify = useMutation({ mutationFn: () => get<AuditVerified>("/api/audit/verify") });
+  const verify = useMutation({ mutationFn: () => answer(api.GET("/api/audit/verify")) });
   const rows = query.data?.pages.flatMap((page) => page.rows) ?? [];
   const action = (name: string): string => (i18n.exists(`audit.action.${name}`) ? t(`audit.action.${name}` as "audit.title") : name);
   const subject = (id: string): string => {
@@ -64,7 +64,7 @@ export default function Audit(): ReactNode {
       {query.isPending && <Loading />}
       {query.isError && <Failed error={query.error} again={() => void query.refetch()} />}
       {query.isSuccess && (
-        <Table<AuditPage["rows"][number]>
+        <Table<AuditEntry>
           size="small"
           rowKey="n"
           pagination={false}

@@ -3,7 +3,7 @@ import { Button, Select, Switch } from "antd";
 import { useEffect, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import { get } from "../api/client";
+import { answer, api } from "../api/client";
 import { board, usePeople, type BoardAsked } from "../api/queries";
 import type { BoardColumn, Page, Row } from "../api/types";
 import { Flags, Head, Names, pathOf, Time } from "../ui/parts";
@@ -51,7 +51,7 @@ function Column({ column, asked, now }: { column: BoardColumn; asked: BoardAsked
     setBusy(true);
     try {
       const kind = column.stage === "reported" || column.stage === "withdrawn" ? "request" : "work_order";
-      const page = await get<Page>("/api/documents", { kind, status: column.stage, person: asked.person, search: asked.search, after: next, limit: 50 });
+      const page = await answer(api.GET("/api/documents", { params: { query: { ...asked, kind, status: column.stage, after: next ?? undefined, limit: 50 } } }));
       setMore({ rows: [...(more?.rows ?? []), ...page.rows], next: page.next });
     } finally {
       setBusy(false);

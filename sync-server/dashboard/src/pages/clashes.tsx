@@ -64,7 +64,7 @@ export default function Clashes(): ReactNode {
   const { t } = useTranslation();
   const me = useMe();
   const query = useInfiniteQuery(clashes);
-  const items = query.data?.pages.flat() ?? [];
+  const items = query.data?.pages.flatMap((page) => page.rows) ?? [];
   const may = (kind: Kind): boolean => CHOOSERS[kind]?.some((role) => me?.roles.includes(role)) === true;
   return (
     <>

@@ -3,7 +3,7 @@ import { App, Button, Table, Tag } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useParams } from "react-router";
-import { send } from "../api/client";
+import { api } from "../api/client";
 import { told } from "../api/problem";
 import { useHolds, usePeople } from "../api/queries";
 import { device as deviceQuery } from "../api/sync";
@@ -54,7 +54,7 @@ function Revoke({ detail }: { detail: DeviceDetail }): ReactNode {
   const { id, code, staff, unsent_changes, unsent_blobs } = detail.device;
   const held = (unsent_changes ?? 0) + (unsent_blobs ?? 0);
   const revoke = useMutation({
-    mutationFn: () => send("POST", `/api/devices/${id}/revoke`),
+    mutationFn: () => api.POST("/api/devices/{id}/revoke", { params: { path: { id } } }),
     onError: (error) => void message.error(told(t, error)),
     onSettled: () => client.invalidateQueries(),
   });

@@ -4,7 +4,7 @@ import { App, Button, Modal, Segmented, Select, Table, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import { send } from "../api/client";
+import { answer, api } from "../api/client";
 import { told } from "../api/problem";
 import { useHolds, usePeople } from "../api/queries";
 import { devices } from "../api/sync";
@@ -54,9 +54,10 @@ function Enrol({ close }: { close: () => void }): ReactNode {
   const [code, setCode] = useState<DeviceCode>();
   const [busy, setBusy] = useState(false);
   const make = async (): Promise<void> => {
+    if (staff === undefined) return;
     setBusy(true);
     try {
-      setCode(await send<DeviceCode>("POST", "/api/device-codes", { staff }));
+      setCode(await answer(api.POST("/api/device-codes", { body: { staff } })));
     } catch (error) {
       void message.error(told(t, error));
     } finally {

@@ -3,7 +3,7 @@ import { Alert, Button, Form, Input } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useSearchParams } from "react-router";
-import { send } from "../api/client";
+import { api } from "../api/client";
 import { told } from "../api/problem";
 import { LanguageSwitch } from "../ui/language";
 
@@ -25,7 +25,7 @@ export default function Login(): ReactNode {
     setBusy(true);
     setError("");
     try {
-      await send("POST", "/api/session", said);
+      await api.POST("/api/session", { body: said });
       // Nothing of whoever was signed in before stays.
       client.clear();
       await navigate(next(params), { replace: true });

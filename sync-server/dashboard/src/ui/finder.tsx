@@ -3,8 +3,7 @@ import { AutoComplete, Input, type InputRef } from "antd";
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
-import { get } from "../api/client";
-import type { Page } from "../api/types";
+import { answer, api } from "../api/client";
 import { word } from "../words";
 import { pathOf } from "./parts";
 
@@ -31,7 +30,7 @@ export function Finder(): ReactNode {
   }, []);
   const found = useQuery({
     queryKey: ["find", asked],
-    queryFn: ({ signal }) => get<Page>("/api/documents", { search: asked, limit: 30 }, signal),
+    queryFn: ({ signal }) => answer(api.GET("/api/documents", { params: { query: { search: asked, limit: 30 } }, signal })),
     enabled: asked.length > 0,
   });
   const rows = asked ? (found.data?.rows ?? []).filter((row) => pathOf(row.doc) !== undefined) : [];

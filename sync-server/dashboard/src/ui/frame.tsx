@@ -4,7 +4,7 @@ import { App, Badge, Button, Dropdown, Layout, Menu, type MenuProps } from "antd
 import { useEffect, useRef, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, Outlet, useLocation, useNavigate } from "react-router";
-import { send } from "../api/client";
+import { api } from "../api/client";
 import { useLive } from "../api/live";
 import { told } from "../api/problem";
 import { session, settings, today } from "../api/queries";
@@ -52,7 +52,7 @@ function UserMenu({ me }: { me: Me }): ReactNode {
   const client = useQueryClient();
   const signOut = async (): Promise<void> => {
     try {
-      await send("DELETE", "/api/session");
+      await api.DELETE("/api/session");
       await navigate("/login", { replace: true });
       client.clear();
     } catch (error) {

@@ -3,10 +3,10 @@ import { App, Button, Tag } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
-import { send } from "../../api/client";
+import { api } from "../../api/client";
 import { told as toldProblem } from "../../api/problem";
 import { usePeople } from "../../api/queries";
-import type { RefusedRow } from "../../api/types";
+import type { AsideCommand, RefusedRow } from "../../api/types";
 import { time } from "../../format";
 import { useAsk } from "../../ui/ask";
 import { DocLink } from "../../ui/parts";
@@ -22,7 +22,7 @@ export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolea
   const client = useQueryClient();
   const [ask, question] = useAsk();
   const decide = useMutation({
-    mutationFn: (said: { decide: "accept" | "dismiss"; reason: string }) => send("POST", `/api/set-aside/${row.doc.id}/${row.hash}`, said),
+    mutationFn: (said: AsideCommand) => api.POST("/api/set-aside/{doc}/{hash}", { params: { path: { doc: row.doc.id, hash: row.hash } }, body: said as never }),
     onSuccess: () => void message.success(t("refused.decided_now")),
     onError: (error) => void message.error(toldProblem(t, error)),
     onSettled: () => client.invalidateQueries(),
@@ -68,7 +68,7 @@ export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolea
       )}
       {row.decided ? (
         <p className="quiet">
-          {t(`refused.verdict.${row.decided.verdict}`)} · {people.name(row.decided.by)} {time(row.decided.at)} · {row.decided.reason}
+          {t(`refused.verdict.${row.decided.verdict as "accepted" | "amended" | "dismissed"}`)} · {people.name(row.decided.by)} {time(row.decided.at)} · {row.decided.reason}
         </p>
       ) : (
         manager && (

@@ -63,7 +63,7 @@ export default function NewRequest(): ReactNode {
         reported: reported === undefined ? null : `${reported}+0~0`,
       },
     ];
-    if (dispatch)
+    if (dispatch && customer !== undefined)
       commands.push({
         do: "open_work_order",
         id: order,

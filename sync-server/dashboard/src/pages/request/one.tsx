@@ -6,7 +6,7 @@ import { useNavigate, useParams } from "react-router";
 import { useCommand } from "../../api/command";
 import { customer as customerQuery, request as requestQuery } from "../../api/jobs";
 import { useDocuments, useHolds, useMe, usePeople } from "../../api/queries";
-import type { Document, Request } from "../../api/types";
+import type { Document } from "../../api/types";
 import { stamp, stampOf } from "../../format";
 import { newId } from "../../id";
 import { useAsk } from "../../ui/ask";
@@ -17,7 +17,7 @@ import { word } from "../../words";
 import { EntitledTo, Glance, Machines, UnderWay } from "./machine";
 import "./request.css";
 
-function Shown({ found }: { found: Document<Request> }): ReactNode {
+function Shown({ found }: { found: Document<"request"> }): ReactNode {
   const { t } = useTranslation();
   const navigate = useNavigate();
   const me = useMe();
@@ -40,6 +40,7 @@ function Shown({ found }: { found: Document<Request> }): ReactNode {
     if (customer !== undefined) await give({ do: "identify_request", id: doc.id, customer, equipment: equipment ?? null });
   };
   const dispatch = async (): Promise<void> => {
+    if (customer === undefined) return;
     const done = await give({
       do: "open_work_order",
       id: order,

@@ -21,7 +21,7 @@ interface Plan {
 }
 type Leaf = keyof Plan;
 
-const TEXTS: Leaf[] = ["service_description", "remarks"];
+const TEXTS = ["service_description", "remarks"] as const;
 
 function standing({ entity }: WorkOrderDetail): Plan {
   const { dispatch } = entity;
@@ -122,7 +122,7 @@ export function PlanEditor({ id, detail }: { id: string; detail: WorkOrderDetail
   );
 
   const save = async (): Promise<void> => {
-    const patch = Object.fromEntries(changed.filter((leaf) => !TEXTS.includes(leaf)).map((leaf) => [leaf, plan[leaf]]));
+    const patch = Object.fromEntries(changed.filter((leaf) => !TEXTS.some((text) => text === leaf)).map((leaf) => [leaf, plan[leaf]]));
     const commands: Command[] = Object.keys(patch).length > 0 ? [{ do: "plan_dispatch", id, patch }] : [];
     for (const leaf of TEXTS.filter((l) => changed.includes(l))) {
       // Written on what was seen: what others wrote meanwhile is merged, not overwritten.
