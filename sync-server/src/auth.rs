@@ -696,6 +696,37 @@ pub async fn sign_in(
     open_session(ledger, &user, login, agent, limits).await?.ok_or_else(refused)
 }
 
+/// Opens a session for somebody whom an identity provider has named; `None` where there is no such user, or they
+/// may not work at the office.
+///
+/// # Errors
+/// The storage's.
+pub async fn sign_in_as(
+    ledger: &Ledger,
+    login: &str,
+    agent: &str,
+    limits: &crate::config::Auth,
+) -> Result<Option<String>> {
+    let Ok(login) = login_name(login) else { return Ok(None) };
+    match user(ledger, &login).await? {
+        Some(user) => open_session(ledger, &user, &login, agent, limits).await,
+        None => Ok(None),
+    }
+}
+
+/// Keeps what a sign-in at an identity provider began with, until it comes back.
+pub(crate) async fn keep_try<T: Serialize>(ledger: &Ledger, key: &str, kept: &T, expires: Millis) -> Result<()> {
+    let now = ledger.env().now();
+    ledger.storage().put_record(GLOBAL, "oidc", record(key.to_owned(), kept, Some(expires))?, Some(0), now).await?;
+    Ok(())
+}
+
+/// Takes it out.
+pub(crate) async fn take_try<T: DeserializeOwned>(ledger: &Ledger, key: &str) -> Result<Option<T>> {
+    let taken = ledger.storage().take_record(GLOBAL, "oidc", key, ledger.env().now()).await?;
+    taken.as_ref().map(body).transpose()
+}
+
 /// Opens a session for somebody whose right to it was seen; `None` where they may not work at the office.
 async fn open_session(
     ledger: &Ledger,

@@ -48,6 +48,8 @@ pub struct Config {
     pub gate: Gate,
     /// Sign-in.
     pub auth: Auth,
+    /// Sign-in through an identity provider, besides passwords.
+    pub oidc: Oidc,
     /// TLS by the server itself; a proxy's business where absent.
     pub tls: Tls,
     /// Log.
@@ -133,6 +135,37 @@ pub struct Auth {
     pub insecure_cookies: bool,
 }
 
+/// Sign-in through an identity provider (OpenID Connect). Whoever it names must be a user here already.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Oidc {
+    /// The provider's address, as it names itself; absent: passwords only.
+    pub issuer: Option<String>,
+    /// What it calls us.
+    pub client_id: String,
+    /// What proves to it that it is us; absent for a public client.
+    pub client_secret: Option<String>,
+    /// What the button says.
+    pub name: String,
+    /// The claim that is the login name here: `email` (which must be verified), `preferred_username`, `sub`.
+    pub claim: String,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: String::new(),
+            client_secret: None,
+            name: "SSO".into(),
+            claim: "email".into(),
+            scopes: vec!["openid".into(), "email".into(), "profile".into()],
+        }
+    }
+}
+
 /// TLS by the server itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -186,6 +219,7 @@ impl Default for Config {
             limits: Limits::default(),
             gate: Gate::default(),
             auth: Auth::default(),
+            oidc: Oidc::default(),
             tls: Tls::default(),
             log: Log::default(),
             metrics: Metrics::default(),
@@ -295,6 +329,7 @@ impl Config {
                     .list_separator(",")
                     .with_list_parse_key("metrics.addresses")
                     .with_list_parse_key("proxies")
+                    .with_list_parse_key("oidc.scopes")
                     .source(Some(environment.collect())),
             )
             .build()
@@ -362,6 +397,18 @@ impl Config {
             && !(url.starts_with("https://") || url.starts_with("http://"))
         {
             return bad("public_url", "must begin with https:// or http://");
+        }
+        if let Some(issuer) = &self.oidc.issuer {
+            let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|l| issuer.starts_with(l));
+            if !issuer.starts_with("https://") && !local {
+                return bad("oidc.issuer", "must begin with https://");
+            }
+            if self.oidc.client_id.is_empty() {
+                return bad("oidc.client_id", "is missing beside oidc.issuer");
+            }
+            if !self.oidc.scopes.iter().any(|s| s == "openid") {
+                return bad("oidc.scopes", "must hold openid");
+            }
         }
         if self.auth.insecure_cookies && !self.listen.ip().is_loopback() {
             return bad(

@@ -17,6 +17,7 @@ pub mod keep;
 pub mod ledger;
 pub mod metrics;
 pub mod office;
+mod oidc;
 pub mod problem;
 pub mod routes;
 pub mod storage;
@@ -78,6 +79,7 @@ pub struct App {
     pub(crate) login_rate: Rate<IpAddr>,
     pub(crate) lockout: Lockout,
     pub(crate) sync_log: SyncLog,
+    pub(crate) oidc: oidc::Oidc,
 }
 
 impl App {
@@ -98,6 +100,7 @@ impl App {
             login_rate: Rate::default(),
             lockout: Lockout::default(),
             sync_log: SyncLog::default(),
+            oidc: oidc::Oidc::new()?,
         }))
     }
 

@@ -292,15 +292,8 @@ impl Office {
     pub async fn login(server: &Server, login: &str, password: &str) -> Result<Self> {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         let base = server.url("");
-        let form = [("login", login), ("password", password)];
-        let body = form.map(|(k, v)| format!("{k}={}", percent(v))).join("&");
-        let answer = http
-            .post(format!("{base}/login"))
-            .header("origin", &base)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body)
-            .send()
-            .await?;
+        let said = serde_json::json!({ "login": login, "password": password });
+        let answer = http.post(format!("{base}/api/session")).header("origin", &base).json(&said).send().await?;
         let cookie = answer
             .headers()
             .get_all("set-cookie")
@@ -377,13 +370,6 @@ impl Office {
         let shown = self.get(&format!("/api/documents/{id}")).await?;
         Ok(shown["summary"]["status"].as_str().unwrap_or_default().to_owned())
     }
-}
-
-/// Percent-encodes everything but letters and digits.
-fn percent(text: &str) -> String {
-    text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
 }
 
 /// The system's clock, off by as much as a test says.

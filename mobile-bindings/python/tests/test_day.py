@@ -48,7 +48,7 @@ class Office:
         self.run("user", "add", "--company", "浆模设备公司", "--name", "李工", "--role", "technician")
         self.start()
         request = urllib.request.Request(
-            f"{self.url}/login",
+            f"{self.url}/api/session",
             json.dumps({"login": "boss", "password": PASSWORD}).encode(),
             {"content-type": "application/json", "origin": self.url},
         )

@@ -2,6 +2,7 @@
 
 mod appraisals;
 mod blobs;
+mod dashboard;
 mod desk;
 mod enrol;
 mod events;
@@ -27,6 +28,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, patch, post, put},
 };
+use dashboard::Built;
 use futures_util::FutureExt as _;
 use onsite_core::domain::value::opened;
 use serde::{Serialize, de::DeserializeOwned};
@@ -52,11 +54,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/token/challenge", post(enrol::challenge))
         .route("/v1/token", post(enrol::token))
         .route("/v1/events", get(events::events))
-        // the office's pages
-        .route("/", get(page::board))
-        .route("/login", get(page::login).post(office::login))
-        .route("/logout", post(office::logout))
-        .route("/work-orders/{id}", get(page::work_order))
+        // the office's page, and its forms as paper
+        .route("/", get(dashboard::page::<Built>))
         .route("/print/dispatch/{id}", get(page::print_dispatch))
         .route("/print/visit/{id}", get(page::print_visit))
         // who asks
@@ -64,6 +63,9 @@ pub fn router(app: Arc<App>) -> Router {
             "/api/session",
             get(session::who_am_i).post(session::sign_in).patch(session::prefer).delete(session::sign_out),
         )
+        .route("/api/sign-in", get(session::ways))
+        .route("/api/session/oidc", get(session::oidc))
+        .route("/api/session/oidc/callback", get(session::oidc_back))
         .route("/api/session/password", put(session::change_password))
         .route("/api/sessions", get(session::sessions).delete(session::sign_out_everywhere))
         .route("/api/sessions/{id}", delete(session::end_session))
@@ -124,6 +126,8 @@ pub fn router(app: Arc<App>) -> Router {
         )
         .route("/v1/blobs/{sha256}", get(blobs::download))
         .layer(from_fn(blobs::tus));
+    // What the page's build made is packed already.
+    let raw = raw.route("/assets/{*path}", get(dashboard::asset::<Built>));
     Router::new()
         .merge(sync)
         .merge(plain)
@@ -131,9 +135,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_packing()))
         .layer(RequestDecompressionLayer::new())
         .merge(raw)
-        .fallback(|| async {
-            problem::problem(StatusCode::NOT_FOUND, "not_found", "", "there is nothing at this address", None)
-        })
+        .fallback(dashboard::rest::<Built>)
         .layer(from_fn_with_state(Arc::clone(&app), around))
         .with_state(app)
 }
@@ -303,7 +305,11 @@ pub(crate) struct Office(pub(crate) auth::OfficeSession);
 
 /// The session's secret, from the cookie.
 pub(crate) fn cookie(app: &App, headers: &HeaderMap) -> Option<String> {
-    let name = app.cookie_name();
+    named_cookie(headers, app.cookie_name())
+}
+
+/// The cookie of this name.
+fn named_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(header::COOKIE)
         .iter()

@@ -1,15 +1,13 @@
 //! The office's API: JSON in and out, errors as problems.
 
-use super::session::{Credentials, enter, set_cookie};
-use super::{Asked, Office, Peer, Shown, cookie, id, json, place, same_site};
+use super::{Asked, Office, Shown, id, json, place};
 use crate::office::Executed;
 use crate::office::shown::{Document, Page};
 use crate::{App, auth, error::Error, storage::Query};
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    http::{HeaderMap, Method, StatusCode},
-    response::{IntoResponse, Redirect, Response},
+    http::{HeaderMap, StatusCode},
 };
 use onsite_core::domain::{ChangeHash, Command, DeviceId, DocId, Kind, Role, StaffId};
 use serde::{Deserialize, Serialize};
@@ -21,50 +19,6 @@ const MANAGERS: [Role; 2] = [Role::Admin, Role::ServiceManager];
 
 /// Most bytes of a rescue file's passphrase.
 const MAX_PASSPHRASE: usize = 1024;
-
-/// Takes a form (a browser: answered by a page) or JSON (answered by 204 or a problem).
-pub(super) async fn login(
-    State(app): State<Arc<App>>,
-    peer: Peer,
-    language: super::page::Lang,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let form = super::content_type(&headers, "application/x-www-form-urlencoded").is_ok();
-    let tried = async {
-        same_site(&app, &Method::POST, &headers)?;
-        let said: Credentials = if form {
-            serde_urlencoded::from_bytes(&body)
-                .map_err(|e| Error::bad("bad_body", "", format!("not the form asked for: {e}")))?
-        } else {
-            json(&headers, &body)?
-        };
-        enter(&app, &peer, &headers, &said).await
-    };
-    match tried.await {
-        Ok(secret) => {
-            let mut response = if form {
-                Redirect::to(language.home()).into_response()
-            } else {
-                StatusCode::NO_CONTENT.into_response()
-            };
-            set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
-            response
-        }
-        Err(e) if form => super::page::login_failed(&headers, e.into_response()),
-        Err(e) => e.into_response(),
-    }
-}
-
-pub(super) async fn logout(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Error> {
-    same_site(&app, &Method::POST, &headers)?;
-    if let Some(secret) = cookie(&app, &headers) {
-        auth::sign_out(&app.ledger, &secret).await?;
-    }
-    let mut response = Redirect::to("/login").into_response();
-    set_cookie(&app, &mut response, "", 0);
-    Ok(response)
-}
 
 /// Does what somebody wants done: everything that can be done to records. What a rule refuses is a problem with
 /// status 422, its code the rule's and its field the command's.

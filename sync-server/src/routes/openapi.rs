@@ -50,6 +50,9 @@ const LEFT_OUT: [(&str, &str); 7] = [
     paths(
         session::sign_in,
         session::who_am_i,
+        session::ways,
+        session::oidc,
+        session::oidc_back,
         session::prefer,
         session::sign_out,
         session::change_password,

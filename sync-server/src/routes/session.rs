@@ -1,20 +1,20 @@
 //! Sign-in and out, one's own sessions and password; users, for the admin.
 
-use super::{Office, Peer, Shown, cookie, json, same_site};
+use super::{Asked, Office, Peer, Shown, cookie, json, named_cookie, same_site};
 use crate::auth::users::{self, SessionRow, UserPatch, UserRow};
 use crate::{App, auth, error::Error};
 use axum::{
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use onsite_core::domain::{Entity, Millis, Role, StaffId, TenantId};
 use onsite_core::messages::Language;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A language of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -161,6 +161,98 @@ pub(super) async fn sign_in(
     let mut response = told(&app, who).await?.into_response();
     set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
     Ok(response)
+}
+
+/// How one can sign in.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ways {
+    /// The name of the identity provider, where one is configured: `/api/session/oidc` leads to it.
+    oidc: Option<String>,
+}
+
+/// How one can sign in, besides by password.
+#[utoipa::path(
+    get,
+    path = "/api/sign-in",
+    tag = "session",
+    operation_id = "ways_to_sign_in",
+    security(()),
+    responses((status = 200, body = Ways)),
+)]
+pub(super) async fn ways(State(app): State<Arc<App>>) -> Shown<Ways> {
+    let oidc = &app.config.oidc;
+    Shown(Ways { oidc: oidc.issuer.as_ref().map(|_| oidc.name.clone()) })
+}
+
+/// The cookie that shows that a browser comes back from the provider itself. It does come from another site.
+fn set_oidc_cookie(app: &App, response: &mut Response, secret: &str, seconds: u64) {
+    let secure = if app.config.secure_cookies() { "; Secure" } else { "" };
+    let name = app.cookie_name();
+    let cookie = format!("{name}-oidc={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+    if let Ok(mut value) = HeaderValue::from_str(&cookie) {
+        value.set_sensitive(true);
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+/// Leads the browser to the identity provider.
+#[utoipa::path(
+    get,
+    path = "/api/session/oidc",
+    tag = "session",
+    security(()),
+    responses((status = 303, description = "To the identity provider")),
+)]
+pub(super) async fn oidc(State(app): State<Arc<App>>, peer: Peer) -> Result<Response, Error> {
+    let (limits, now) = (&app.config.limits, app.ledger.env().now());
+    app.login_rate.take(peer.at, limits.login_tries_per_minute, now)?;
+    let begun = app.oidc.begin(&app).await?;
+    let mut response = Redirect::to(&begun.to).into_response();
+    set_oidc_cookie(&app, &mut response, &begun.browser, 600);
+    Ok(response)
+}
+
+/// What the identity provider sends a browser back with.
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(super) struct Back {
+    /// Which try it was.
+    state: String,
+    /// What the tokens are given for.
+    code: String,
+    /// Why there is no code.
+    error: String,
+}
+
+/// Where the identity provider sends the browser back to. Leads to the page: signed in, or to its sign-in with the
+/// problem's code as `problem`.
+#[utoipa::path(
+    get,
+    path = "/api/session/oidc/callback",
+    tag = "session",
+    operation_id = "oidc_callback",
+    security(()),
+    params(Back),
+    responses((status = 303, description = "To the page")),
+)]
+pub(super) async fn oidc_back(State(app): State<Arc<App>>, headers: HeaderMap, Asked(back): Asked<Back>) -> Response {
+    let name = format!("{}-oidc", app.cookie_name());
+    let browser = named_cookie(&headers, &name).unwrap_or_default();
+    let entered = if back.error.is_empty() {
+        app.oidc.finish(&app, &back.state, &back.code, &browser, agent(&headers)).await
+    } else {
+        Err(Error::Conflict { code: "oidc_denied", detail: "the identity provider did not let them in".into() })
+    };
+    let mut response = match &entered {
+        Ok(_) => Redirect::to("/").into_response(),
+        Err(e) => Redirect::to(&format!("/login?problem={}", e.code())).into_response(),
+    };
+    set_oidc_cookie(&app, &mut response, "", 0);
+    if let Ok(secret) = entered {
+        set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
+    }
+    response
 }
 
 /// Who is signed in.
