@@ -252,7 +252,7 @@ impl Engine {
 
     // ---- the notice ----
 
-    /// Calls `f` after each commit with the documents that changed: own commands and syncs.
+    /// Calls `f` after each commit with the documents that changed, or whose delivery did: own commands and syncs.
     pub fn watch(&mut self, f: Watcher) -> WatchId {
         WatchId(self.device.watch(f))
     }

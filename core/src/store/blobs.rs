@@ -536,7 +536,7 @@ pub(super) fn refer(tx: &Transaction<'_>, doc: DocId, entity: &Entity) -> Result
 }
 
 /// A document that refers to a blob and is held here.
-pub(super) fn document_of(conn: &Connection, name: Sha256) -> Result<Option<DocRef>> {
+pub(crate) fn document_of(conn: &Connection, name: Sha256) -> Result<Option<DocRef>> {
     let sql = "SELECT id, kind FROM blob_ref JOIN doc ON id = blob_ref.doc WHERE name = ?1 LIMIT 1";
     let found =
         conn.prepare_cached(sql)?.query_row([name.0], |r| Ok((uuid_at(r, 0)?, r.get::<_, u8>(1)?))).optional()?;

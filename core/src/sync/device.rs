@@ -201,7 +201,7 @@ impl Device {
         Ok(())
     }
 
-    /// Calls `f` after each commit with the documents that changed. The number ends the watch.
+    /// Calls `f` after each commit with the documents that changed, or whose delivery did. The number ends the watch.
     pub fn watch(&mut self, f: Watcher) -> u64 {
         self.watched += 1;
         self.watchers.push((self.watched, f));

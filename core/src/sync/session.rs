@@ -275,7 +275,7 @@ struct Taken {
     /// A document came or went, or a change was decided: what a sync is for.
     nearer: bool,
     wipe: bool,
-    /// Documents of which a decision is news.
+    /// Documents of which a decision, a receipt or a read mark is news.
     told: BTreeSet<DocRef>,
 }
 
@@ -358,6 +358,9 @@ impl Session {
                 })?;
                 if done {
                     self.report.uploaded += 1;
+                    if let Some(doc) = blobs::document_of(device.read(), blob)? {
+                        device.notify(&[doc]);
+                    }
                 }
                 if stalled {
                     self.blobs_failed.insert(blob);
@@ -875,6 +878,9 @@ fn take(
     }
     for seen in answer.seen.into_iter().filter(|s| s.heads.len() <= MAX_DEPS) {
         chunks::put_seen(tx, seen.doc, &seen.heads, seen.at, seen.by)?;
+        if let Some(held) = chunks::held(tx, seen.doc)? {
+            taken.told.insert(held.doc);
+        }
     }
     if let Some(ReconcileAnswer::Want(wanted)) = answer.reconcile {
         for want in wanted {
@@ -981,6 +987,11 @@ fn verdicts(
         let count = outbox::acknowledge(tx, doc, &hashes)?;
         taken.accepted += count as u64;
         taken.nearer |= count > 0;
+        if count > 0
+            && let Some(held) = chunks::held(tx, doc)?
+        {
+            taken.told.insert(held.doc);
+        }
     }
     for (doc, refusals) in refused {
         let Some(held) = chunks::held(tx, doc)? else { continue };

@@ -275,6 +275,28 @@ fn deliveries_are_taken_shown_and_watched() {
 }
 
 #[test]
+fn a_receipt_is_news_to_whoever_watches() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 4);
+    edit(&mut device, id, note("现场"));
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let ears = Arc::clone(&heard);
+    device.watch(Box::new(move |docs| ears.lock().unwrap().extend_from_slice(docs)));
+    let mut session = Session::new(SessionOptions::default());
+    let request = start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&request, &Fate::Accepted), ..answer(1) }));
+    assert_eq!(std::mem::take(&mut *heard.lock().unwrap()), [id], "what waits is another number now");
+    let heads = chunks::load(device.read(), id.id).unwrap().unwrap().heads();
+    let seen = Seen { doc: id.id, heads, at: T0, by: staff(9) };
+    start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &SyncAnswer { seen: vec![seen], ..answer(2) }));
+    assert_eq!(*heard.lock().unwrap(), [id], "seen at the office");
+    start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &answer(3)));
+    assert_eq!(heard.lock().unwrap().len(), 1, "nothing new");
+}
+
+#[test]
 fn one_bad_delivery_does_not_block_the_others() {
     let (mut device, _) = device(1);
     let good = doc_ref(Kind::Visit, 1);
