@@ -77,6 +77,10 @@ pub enum OnsiteError {
         /// In words, for a log.
         detail: String,
     },
+    /// The records are encrypted, and this key does not open them, or none was given. Nothing was touched; a file
+    /// whose beginning is damaged answers the same.
+    #[error("the records are encrypted with another key")]
+    WrongKey,
     /// A rescue file that cannot be opened with this passphrase, or is damaged.
     #[error("the rescue file cannot be opened: wrong passphrase or damaged")]
     Rescue,

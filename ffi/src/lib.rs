@@ -16,6 +16,7 @@
 //! absent. A page is a mark in the order of the list, so rows that come or go
 //! meanwhile neither repeat nor hide others.
 
+mod cipher;
 mod command;
 mod error;
 mod mirror;

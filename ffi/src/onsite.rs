@@ -1,10 +1,11 @@
 //! The one object: a phone's records.
 
+use crate::cipher;
 use crate::command::Command;
 use crate::error::{OnsiteError, Result};
 use crate::mirror::{Day, Doc, Id, Mirror, hash};
 use crate::run::{
-    CancelToken, ChangeListener, Progress, ProgressListener, Subscription, blocking, runtime, spawned, unless,
+    CancelToken, ChangeListener, ProgressListener, Subscription, SyncProgress, blocking, runtime, spawned, unless,
 };
 use crate::views::{
     ClashedDoc, Detail, HistoryEntry, Identity, Imported, ListOf, NewPhoto, Page, ReadyToLeave, RefusedEdit, Status,
@@ -28,12 +29,19 @@ const COALESCE: Duration = Duration::from_millis(30);
 const PROGRESS: Duration = Duration::from_millis(100);
 
 /// Where and how the records are opened.
-#[derive(Clone, Debug, uniffi::Record)]
+#[derive(Clone, uniffi::Record)]
 pub struct OpenOptions {
     /// A folder of the app's own, not in its backups: the database and the photos go there; made where there is none.
     pub folder: String,
     /// The app's name and version, for the office to see.
     pub app: String,
+    /// The database's key, 32 bytes from the platform's key store, where it is (or a new one is to be) encrypted.
+    /// Only in builds with SQLCipher. Photos lie beside the database as they are.
+    #[uniffi(default = None)]
+    pub key: Option<Vec<u8>>,
+    /// Encrypts with this key from now on: in place of `key`, or for the first time. Keep both until it is opened.
+    #[uniffi(default = None)]
+    pub new_key: Option<Vec<u8>>,
 }
 
 /// What is open: gone at the shutdown.
@@ -77,13 +85,15 @@ impl Onsite {
     /// Opens the records of this app's folder; migrates them where they are of an older version.
     ///
     /// # Errors
-    /// `Unreadable`, `Locked`, `DiskFull`, `Failed`: the file stays as it was.
+    /// `Unreadable`, `WrongKey`, `Locked`, `DiskFull`, `Failed`: the file stays as it was. `Invalid` for a key that
+    /// is none, or where the build does not encrypt.
     #[uniffi::constructor]
     pub async fn open(options: OpenOptions) -> Result<Arc<Self>> {
         blocking(move || {
             let folder = PathBuf::from(&options.folder);
             std::fs::create_dir_all(&folder).map_err(onsite_core::Error::from)?;
-            let conn = rusqlite::Connection::open(folder.join("device.sqlite")).map_err(onsite_core::Error::from)?;
+            let file = folder.join("device.sqlite");
+            let conn = cipher::open(&file, options.key.as_deref(), options.new_key.as_deref())?;
             let blobs = FolderBlobs::open(folder.join("blobs"))?;
             let engine = Engine::open(conn, Box::new(SystemEnv), Box::new(blobs))?;
             let engine = Arc::new(Mutex::new(engine));
@@ -471,7 +481,7 @@ fn tell_progress(
             let _told = tokio::task::spawn_blocking(move || {
                 let status = held.engine().status();
                 if let Ok(s) = status {
-                    let _heard = heard.progressed(Progress {
+                    let _heard = heard.progressed(SyncProgress {
                         documents: s.documents,
                         remaining: s.remaining,
                         unsent_changes: s.unsent_changes,

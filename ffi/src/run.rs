@@ -121,8 +121,9 @@ impl From<uniffi::UnexpectedUniFFICallbackError> for ListenerError {
     }
 }
 
-/// Hears which documents changed: by own commands and by syncs, each once
-/// however often it changed meanwhile. Called on a thread of the engine's.
+/// Hears which documents changed, or how far they have got: by own commands and
+/// by syncs, each once however often it changed meanwhile. Called on a thread of
+/// the engine's.
 #[uniffi::export(foreign)]
 pub trait ChangeListener: Send + Sync {
     /// These changed: ask for them again where they are shown.
@@ -134,7 +135,7 @@ pub trait ChangeListener: Send + Sync {
 
 /// How far a sync has got.
 #[derive(Clone, Debug, PartialEq, uniffi::Record)]
-pub struct Progress {
+pub struct SyncProgress {
     /// Documents on this device.
     pub documents: u64,
     /// Documents still to come; an estimate.
@@ -152,5 +153,5 @@ pub trait ProgressListener: Send + Sync {
     ///
     /// # Errors
     /// Whatever a listener throws is logged and changes nothing.
-    fn progressed(&self, progress: Progress) -> std::result::Result<(), ListenerError>;
+    fn progressed(&self, progress: SyncProgress) -> std::result::Result<(), ListenerError>;
 }
