@@ -42,7 +42,7 @@ pub(crate) fn run() -> Result<Vec<Row>> {
 }
 
 /// A phone that has enrolled.
-fn phone(file: &Path, blobs: &Path) -> Result<Engine> {
+pub(crate) fn phone(file: &Path, blobs: &Path) -> Result<Engine> {
     let mut engine = Engine::open(Connection::open(file)?, Box::new(SystemEnv), Box::new(FolderBlobs::open(blobs)?))?;
     engine.begin_enrolment()?;
     let answer = EnrolAnswer {
@@ -58,7 +58,7 @@ fn phone(file: &Path, blobs: &Path) -> Result<Engine> {
 }
 
 /// A visit in the middle of the day.
-fn job(engine: &mut Engine) -> Result<VisitId> {
+pub(crate) fn job(engine: &mut Engine) -> Result<VisitId> {
     let request = RequestId(engine.new_id());
     engine.execute(&Command::ReportRepair {
         id: request,
@@ -82,7 +82,7 @@ fn job(engine: &mut Engine) -> Result<VisitId> {
 }
 
 /// Ten thousand jobs besides, as a sync leaves them.
-fn fill(file: &Path) -> Result<()> {
+pub(crate) fn fill(file: &Path) -> Result<()> {
     let mut doc = Doc::new(Kind::WorkOrder);
     let actor = Actor { device: DeviceId(Uuid::from_u128(9)), incarnation: [1; 8] };
     let order = |n: u32| WorkOrder {
@@ -263,7 +263,7 @@ fn document() -> Result<Row> {
 }
 
 /// The middle one; leaves them sorted.
-fn median(times: &mut [Duration]) -> Duration {
+pub(crate) fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
 }

@@ -6,6 +6,7 @@
 //! devices spend is not in it. Nothing here fails for being slow.
 #![expect(clippy::print_stdout, reason = "a terminal program")]
 
+mod bindings;
 mod device;
 mod first;
 mod idle;
@@ -72,10 +73,25 @@ enum What {
     },
     /// The device alone: edit, open, list, search, beside bare SQLite and bare Automerge.
     Device,
+    /// Makes a phone's folder with 10,000 work orders, for the languages' tests and figures.
+    Phone {
+        /// Where; must not be there.
+        folder: PathBuf,
+    },
+    /// The calls that a screen makes on the bare engine, on such a folder: a line each, in microseconds.
+    Screen {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
+    match &cli.what {
+        Some(What::Phone { folder }) => return bindings::make(folder),
+        Some(What::Screen { folder }) => return bindings::run(folder),
+        _ => {}
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(8).enable_all().build()?;
     let rows = runtime.block_on(run(&cli))?;
     println!("\n{}", table::render(&rows));
@@ -100,6 +116,7 @@ async fn run(cli: &Cli) -> Result<Vec<Row>> {
         Some(What::Memory { documents }) => rows.push(memory::run(&[*documents]).await?),
         Some(What::Office { orders }) => rows.extend(office::run(*orders).await?),
         Some(What::Device) => rows.extend(device::run()?),
+        Some(What::Phone { .. } | What::Screen { .. }) => {}
         None => {
             rows.extend(device::run()?);
             for documents in [20, 1_000] {
