@@ -5,113 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
-import subprocess
 import tempfile
-import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
+from office import Office
 
 from onsite import CancelToken, Command, Doc, Kind, Language, ListOf, NewPhoto, Onsite, OnsiteError
 from onsite._engine import CheckResult, Content, EventKind, Outcome, Satisfaction, Signed, Stage
-
-ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = os.environ.get("ONSITE_BIN", str(ROOT / "target" / "debug" / "onsite"))
-PASSWORD = "a long passphrase"
-
-
-class Office:
-    """A server on a folder of its own with one company, and somebody signed in at its office."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.env = {
-            **os.environ,
-            "ONSITE_DATA": str(folder),
-            "ONSITE_LISTEN": f"127.0.0.1:{self.port}",
-            "ONSITE_AUTH__INSECURE_COOKIES": "true",
-        }
-        self.log = (folder.parent / "server.log").open("wb")
-        self.run("company", "add", "浆模设备公司")
-        roles = [a for r in ("admin", "service_manager", "clerk") for a in ("--role", r)]
-        user = ["user", "add", "--company", "浆模设备公司", "--login", "boss", "--name", "赵经理", *roles]
-        self.run(*user, "--password-stdin", stdin=PASSWORD)
-        self.run("user", "add", "--company", "浆模设备公司", "--name", "李工", "--role", "technician")
-        self.start()
-        request = urllib.request.Request(
-            f"{self.url}/api/session",
-            json.dumps({"login": "boss", "password": PASSWORD}).encode(),
-            {"content-type": "application/json", "origin": self.url},
-        )
-        with urllib.request.urlopen(request) as answer:
-            self.cookie = answer.headers["set-cookie"].split(";")[0]
-
-    def run(self, *args: str, stdin: str = "") -> str:
-        done = subprocess.run([PROGRAM, *args], env=self.env, input=stdin, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def start(self) -> None:
-        self.server = subprocess.Popen([PROGRAM, "serve"], env=self.env, stdout=self.log, stderr=self.log)
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{self.url}/readyz"):
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError("the server does not start")
-
-    def stop(self) -> None:
-        self.server.kill()
-        self.server.wait()
-
-    def ask(self, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"cookie": self.cookie, "content-type": "application/json", "origin": self.url}
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers)) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def do(self, what: str, **fields: Any) -> Any:
-        return self.ask("/api/commands", {"do": what, **fields})
-
-    def technician(self) -> str:
-        rows = self.ask("/api/documents?kind=staff&limit=100")["rows"]
-        return str(next(r["doc"]["id"] for r in rows if r["summary"]["title"] == "李工"))
-
-    def customer(self, name: str) -> str:
-        customer = str(uuid.uuid4())
-        self.do("put_customer", id=customer, name=name, code="", project_completed=None, call_interval_days=None)
-        return customer
-
-    def job(self, customer: str, technician: str, text: str) -> str:
-        order = str(uuid.uuid4())
-        self.do(
-            "open_work_order",
-            id=order,
-            customer=customer,
-            equipment=None,
-            work_type="repair",
-            request=None,
-            follow_on_of=None,
-            service_description=text,
-            # Due now, so that it is among today's at any hour.
-            arrival_deadline=int(time.time() * 1000),
-        )
-        self.do("assign", id=order, technicians=[technician], reason="")
-        return order
-
-    def code(self, technician: str) -> str:
-        return str(self.ask("/api/device-codes", {"staff": technician})["code"])
 
 
 @pytest.fixture
@@ -122,16 +26,17 @@ def office() -> Iterator[Office]:
         office.stop()
 
 
-async def phone(office: Office, folder: Path) -> Onsite:
+async def phone(office: Office, folder: Path, technician: str) -> Onsite:
     phone = await Onsite.open(str(folder), app="pytest 1.0")
-    await phone.enrol(office.url, office.code(office.technician()), "phone")
+    await phone.enrol(office.url, office.code(technician), "phone")
     return phone
 
 
 def test_a_day_without_a_network(office: Office, tmp_path: Path) -> None:
     async def day() -> None:
-        order = office.job(office.customer("西安纸托厂"), office.technician(), "液压站油温偏高")
-        async with await phone(office, tmp_path / "phone") as p:
+        technician = office.technician()
+        order = office.job(office.customer("西安纸托厂"), technician, "液压站油温偏高")
+        async with await phone(office, tmp_path / "phone", technician) as p:
             seen: list[int] = []
             await p.sync(progress=lambda progress: seen.append(progress.documents))
             assert seen and seen[-1] > 0
@@ -200,8 +105,9 @@ def test_a_day_without_a_network(office: Office, tmp_path: Path) -> None:
 
 def test_what_a_rule_refuses_says_which_field(office: Office, tmp_path: Path) -> None:
     async def run() -> None:
-        order = office.job(office.customer("西安纸托厂"), office.technician(), "异响")
-        async with await phone(office, tmp_path / "phone") as p:
+        technician = office.technician()
+        order = office.job(office.customer("西安纸托厂"), technician, "异响")
+        async with await phone(office, tmp_path / "phone", technician) as p:
             await p.sync()
             await p.execute(Command.OPEN_VISIT(work_order=uuid.UUID(order)))
             [job] = (await p.today()).jobs
@@ -219,7 +125,7 @@ def test_what_a_rule_refuses_says_which_field(office: Office, tmp_path: Path) ->
 
 def test_cancelled_and_closed(office: Office, tmp_path: Path) -> None:
     async def run() -> None:
-        p = await phone(office, tmp_path / "phone")
+        p = await phone(office, tmp_path / "phone", office.technician())
         token = CancelToken()
         token.cancel()
         with pytest.raises(OnsiteError.Cancelled):
@@ -251,7 +157,7 @@ def test_pages_and_threads(office: Office, tmp_path: Path) -> None:
     async def run() -> None:
         customer, technician = office.customer("西安纸托厂"), office.technician()
         orders = {office.job(customer, technician, f"第 {n} 单") for n in range(120)}
-        async with await phone(office, tmp_path / "phone") as p:
+        async with await phone(office, tmp_path / "phone", technician) as p:
             await p.sync()
             first = await p.engine.list(ListOf(kind=Kind.WORK_ORDER), None)
             assert 0 < len(first.lines) < 120 and first.next is not None

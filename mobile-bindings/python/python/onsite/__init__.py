@@ -74,10 +74,10 @@ class _Changes(_engine.ChangeListener):
 
 
 class _Progress(_engine.ProgressListener):
-    def __init__(self, heard: Callable[[_engine.Progress], None]) -> None:
+    def __init__(self, heard: Callable[[_engine.SyncProgress], None]) -> None:
         self._heard = heard
 
-    def progressed(self, progress: _engine.Progress) -> None:
+    def progressed(self, progress: _engine.SyncProgress) -> None:
         self._heard(progress)
 
 
@@ -88,9 +88,13 @@ class Onsite:
         self._engine = engine
 
     @classmethod
-    async def open(cls, folder: str, *, app: str) -> Self:
-        """Opens the records in a folder, which is made where there is none."""
-        return cls(await _engine.Onsite.open(_engine.OpenOptions(folder=folder, app=app)))
+    async def open(cls, folder: str, *, app: str, key: bytes | None = None, new_key: bytes | None = None) -> Self:
+        """Opens the records in a folder, which is made where there is none.
+
+        ``key`` is the database's key where it is encrypted; with ``new_key`` it is from then on.
+        """
+        options = _engine.OpenOptions(folder=folder, app=app, key=key, new_key=new_key)
+        return cls(await _engine.Onsite.open(options))
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,7 +163,7 @@ class Onsite:
         self,
         *,
         cancel: _engine.CancelToken | None = None,
-        progress: Callable[[_engine.Progress], None] | None = None,
+        progress: Callable[[_engine.SyncProgress], None] | None = None,
     ) -> _engine.SyncReport:
         """Syncs until nothing waits. ``progress`` is called on a thread of the engine's."""
         listener = None if progress is None else _Progress(progress)
