@@ -1,6 +1,8 @@
 //! Build, test, demo and bench of the Onsite workspace: `cargo xtask <task>`.
 #![expect(clippy::print_stdout, reason = "a terminal program")]
 
+mod mobile;
+
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 use std::collections::BTreeSet;
@@ -65,7 +67,7 @@ enum Task {
     },
     /// Measure the speed targets on a release build: all of them, or what `args` say
     /// (`storm D M C`, `idle D M`, `first-sync N`, `memory N`, `office N`, `device`); `small` runs the
-    /// benchmarks of documents and store.
+    /// benchmarks of documents and store, `bindings` the calls of a screen in every language.
     Bench {
         /// Also the same storm with automerge-repo and samod.
         #[arg(long)]
@@ -74,6 +76,20 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Generate the Kotlin and Swift sources anew from the engine's interface.
+    Bindings {
+        /// Only see whether those committed are still what it generates.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the Kotlin package and run its tests.
+    Kotlin,
+    /// Build the Swift package and run its tests, where there is a toolchain.
+    Swift,
+    /// Build the Python package and run its tests.
+    Python,
+    /// Build the engine with SQLCipher, apart from everything else, and run the tests of the database's key.
+    Cipher,
     /// Fuzz (needs a nightly compiler and `cargo install cargo-fuzz`): every target, or one. Finds
     /// end it and lie in `tests/fuzz/artifacts`. `mutated` counts changes through the gate instead.
     Fuzz {
@@ -100,6 +116,11 @@ fn main() -> Result<()> {
         Task::Demo { args } => demo(&args),
         Task::Dashboard => dashboard().map(drop),
         Task::Test { quick } => test(quick),
+        Task::Bindings { check } => mobile::bindings(check),
+        Task::Kotlin => mobile::kotlin(),
+        Task::Swift => mobile::swift(),
+        Task::Python => mobile::python(),
+        Task::Cipher => mobile::cipher(),
         Task::Power { cuts, from, role } => power(cuts, from, role.as_deref()),
         Task::Sim { seeds, from, jobs, loud } => {
             let (seeds, from) = (seeds.to_string(), from.to_string());
@@ -157,6 +178,13 @@ fn missing_packages() -> Vec<&'static str> {
     let makes_environments = Command::new("python3").args(["-c", "import ensurepip, venv"]).output();
     if !makes_environments.is_ok_and(|o| o.status.success()) {
         missing.push("python3-venv");
+    }
+    if !on_path("mvn") {
+        missing.push("maven");
+    }
+    // Kotlin needs the runtime's modules; Maven alone brings a runtime without them.
+    if !on_path("javac") {
+        missing.push("default-jdk-headless");
     }
     missing
 }
@@ -258,29 +286,6 @@ fn sim(features: &[&str], args: &[&str]) -> Result<()> {
     run("cargo", &all, &[])
 }
 
-/// Builds the Python package into an environment of its own, checks its types and lives its day against a real server.
-fn python() -> Result<()> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let target = std::path::absolute(target)?;
-    let (venv, package) = (target.join("python"), root().join("mobile-bindings/python"));
-    let tool = |name: &str| venv.join("bin").join(name).display().to_string();
-    if !venv.join("bin/maturin").is_file() {
-        run("python3", &["-m", "venv", &venv.display().to_string()], &[])?;
-        run(&tool("pip"), &["install", "--quiet", "maturin>=1.9,<2", "pytest>=8,<10", "mypy>=1.13,<3"], &[])?;
-    }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", venv.join("bin").display());
-    let (venv_text, onsite) = (venv.display().to_string(), target.join("debug/onsite").display().to_string());
-    let env = [("VIRTUAL_ENV", venv_text.as_str()), ("PATH", path.as_str()), ("ONSITE_BIN", onsite.as_str())];
-    let manifest = package.join("pyproject.toml").display().to_string();
-    std::env::set_current_dir(&package)?;
-    let done = run(&tool("maturin"), &["develop", "--quiet", "--locked"], &env)
-        .and_then(|()| run(&tool("mypy"), &["--config-file", &manifest], &env))
-        .and_then(|()| run(&tool("pytest"), &["-q"], &env));
-    std::env::set_current_dir(root())?;
-    done
-}
-
 fn test(quick: bool) -> Result<()> {
     let begin = Instant::now();
     install_what_is_missing()?;
@@ -308,7 +313,10 @@ fn test(quick: bool) -> Result<()> {
     run("cargo", &args, &env)?;
     unreferenced_snapshots(&references)?;
     if !quick {
-        python()?;
+        mobile::python()?;
+        mobile::bindings(true)?;
+        mobile::kotlin()?;
+        mobile::swift()?;
         // Seed 936 does not hold yet.
         sim(&[], &["--seeds", "2000"])?;
     }
@@ -362,6 +370,9 @@ fn power(cuts: u64, from: u64, role: Option<&str>) -> Result<()> {
 }
 
 fn bench(peers: bool, args: &[String]) -> Result<()> {
+    if args == ["bindings"] {
+        return mobile::bench();
+    }
     if let Some((first, filter)) = args.split_first()
         && first == "small"
     {
