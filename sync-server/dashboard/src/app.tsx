@@ -4,15 +4,13 @@ import { useEffect, useMemo, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { createBrowserRouter, Navigate, RouterProvider } from "react-router";
 import { Problem } from "./api/problem";
+import { nonce } from "./csp";
 import { antdLocale } from "./i18n";
 import { SCREENS } from "./routes";
 import { theme } from "./theme";
 import { Boundary, RouteBroken } from "./ui/boundary";
 import { Frame } from "./ui/frame";
 import { Loading } from "./ui/state";
-
-/** Styles that are made while the page runs carry the nonce that the server put into the page. */
-const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content;
 
 function routes(): ReturnType<typeof createBrowserRouter> {
   return createBrowserRouter([

@@ -60,6 +60,7 @@ export const SCREENS: Screen[] = [
     load: () => import("./pages/devices"),
     nav: { group: "sync", label: "nav.devices", icon: <MobileOutlined /> },
   },
+  { path: "/account", load: () => import("./pages/account") },
   { path: "/devices/:id", load: () => import("./pages/device") },
   {
     path: "/clashes",

@@ -45,6 +45,9 @@ export function Offset({ ms }: { ms: number | null }): ReactNode {
   return <span className={off > 120_000 ? "late" : off < 2_000 ? "quiet" : ""}>{off < 2_000 ? "0" : `${ms > 0 ? "−" : "+"}${span(off)}`}</span>;
 }
 
+/** An SVG made to stand within a page, as one that stands alone. */
+const picture = (svg: string): string => svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ');
+
 /** A code for a person's phone: shown once, as QR and to be typed. */
 function Enrol({ close }: { close: () => void }): ReactNode {
   const { t } = useTranslation();
@@ -69,7 +72,7 @@ function Enrol({ close }: { close: () => void }): ReactNode {
     <Modal open title={t("devices.enrol")} onCancel={close} width={460} footer={code ? <Button onClick={close}>{t("devices.done")}</Button> : null}>
       {code ? (
         <div className="enrol">
-          <img src={`data:image/svg+xml;utf8,${encodeURIComponent(code.qr)}`} alt={t("devices.qr")} width={220} height={220} />
+          <img src={`data:image/svg+xml;utf8,${encodeURIComponent(picture(code.qr))}`} alt={t("devices.qr")} width={220} height={220} />
           <p>{t("devices.scan", { who: people.name(staff) })}</p>
           <p className="enrol-code">{code.short_code}</p>
           <p className="quiet">

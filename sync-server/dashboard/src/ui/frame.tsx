@@ -1,4 +1,4 @@
-import { DownOutlined, LogoutOutlined } from "@ant-design/icons";
+import { DownOutlined, LogoutOutlined, UserOutlined } from "@ant-design/icons";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { App, Badge, Button, Dropdown, Layout, Menu, type MenuProps } from "antd";
 import { useEffect, useRef, type ReactNode } from "react";
@@ -76,6 +76,7 @@ function UserMenu({ me }: { me: Me }): ReactNode {
             ),
           },
           { type: "divider" },
+          { key: "account", icon: <UserOutlined />, label: t("user.account"), onClick: () => void navigate("/account") },
           { key: "out", icon: <LogoutOutlined />, label: t("user.sign_out"), onClick: () => void signOut() },
         ],
       }}

@@ -98,7 +98,7 @@ export default function NewRequest(): ReactNode {
             </Form.Item>
           )}
           <Form.Item label={word("field", "problem")} required htmlFor="request-problem">
-            <Input.TextArea id="request-problem" autoSize={{ minRows: 3, maxRows: 10 }} value={said.problem} onChange={(event) => write({ problem: event.target.value })} />
+            <Input.TextArea id="request-problem" rows={3} className="grows" value={said.problem} onChange={(event) => write({ problem: event.target.value })} />
           </Form.Item>
           <div className="intake-row">
             <Form.Item label={word("field", "contact_name")} htmlFor="request-contact">

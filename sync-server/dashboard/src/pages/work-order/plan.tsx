@@ -114,7 +114,8 @@ export function PlanEditor({ id, detail }: { id: string; detail: WorkOrderDetail
   const text = (leaf: "service_description" | "remarks"): ReactNode => (
     <Input.TextArea
       id={`plan-${leaf}`}
-      autoSize={{ minRows: 2, maxRows: 10 }}
+      rows={2}
+      className="grows"
       disabled={!mayText}
       value={plan[leaf]}
       onChange={(event) => write({ [leaf]: event.target.value })}

@@ -124,8 +124,8 @@ export function History({ id }: { id: string }): ReactNode {
   return (
     <Answered query={query}>
       {(items) => (
+        <div className="history" tabIndex={0} role="region" aria-label={t("order.history")}>
         <Timeline
-          className="history"
           items={[...items].reverse().map((item) => ({
             key: item.hash,
             color: item.device_code === null ? "gray" : "blue",
@@ -142,6 +142,7 @@ export function History({ id }: { id: string }): ReactNode {
             ),
           }))}
         />
+        </div>
       )}
     </Answered>
   );
