@@ -71,6 +71,7 @@ export function App(): ReactNode {
     <ConfigProvider
       theme={theme}
       componentSize="middle"
+      button={{ autoInsertSpace: false }}
       {...(nonce ? { csp: { nonce } } : {})}
       {...(antdLocale() ? { locale: antdLocale() } : {})}
       key={i18n.language}

@@ -1,12 +1,20 @@
 import {
   AuditOutlined,
+  BulbOutlined,
   CalendarOutlined,
+  CustomerServiceOutlined,
+  FrownOutlined,
+  LineChartOutlined,
   MobileOutlined,
   PhoneOutlined,
   ProjectOutlined,
   PullRequestOutlined,
+  SettingOutlined,
+  ShopOutlined,
   StopOutlined,
   SunOutlined,
+  TeamOutlined,
+  TrophyOutlined,
 } from "@ant-design/icons";
 import type { ComponentType, ReactNode } from "react";
 import type { Role, Today } from "./api/types";
@@ -55,6 +63,38 @@ export const SCREENS: Screen[] = [
   },
   { path: "/requests/:id", load: () => import("./pages/request/one") },
   { path: "/work-orders/:id", load: () => import("./pages/work-order") },
+  { path: "/visits/:id", load: () => import("./pages/visit") },
+  {
+    path: "/customers",
+    load: () => import("./pages/customers"),
+    nav: { group: "customers", label: "customer.title", icon: <ShopOutlined /> },
+  },
+  { path: "/customers/:id", load: () => import("./pages/customer") },
+  {
+    path: "/calls",
+    load: () => import("./pages/calls"),
+    nav: { group: "customers", label: "call.title", icon: <CustomerServiceOutlined />, roles: ["clerk", "service_manager", "admin"], waits: (today) => today.calls_due.count },
+  },
+  {
+    path: "/complaints",
+    load: () => import("./pages/complaints"),
+    nav: { group: "customers", label: "complaint.title", icon: <FrownOutlined />, waits: (today) => today.complaints.count },
+  },
+  {
+    path: "/proposals",
+    load: () => import("./pages/proposals"),
+    nav: { group: "conduct", label: "proposal.title", icon: <TrophyOutlined />, waits: (today) => today.proposals },
+  },
+  {
+    path: "/suggestions",
+    load: () => import("./pages/suggestions"),
+    nav: { group: "conduct", label: "suggestion.title", icon: <BulbOutlined /> },
+  },
+  {
+    path: "/figures",
+    load: () => import("./pages/figures"),
+    nav: { group: "conduct", label: "figure.title", icon: <LineChartOutlined /> },
+  },
   {
     path: "/devices",
     load: () => import("./pages/devices"),
@@ -71,6 +111,16 @@ export const SCREENS: Screen[] = [
     path: "/refused",
     load: () => import("./pages/refused"),
     nav: { group: "sync", label: "nav.refused", icon: <StopOutlined />, waits: (today) => today.refused },
+  },
+  {
+    path: "/staff",
+    load: () => import("./pages/staff"),
+    nav: { group: "company", label: "staff.title", icon: <TeamOutlined /> },
+  },
+  {
+    path: "/settings",
+    load: () => import("./pages/settings"),
+    nav: { group: "company", label: "settings.title", icon: <SettingOutlined />, roles: ["admin", "service_manager"] },
   },
   {
     path: "/audit",

@@ -13,6 +13,7 @@ import { DocLink, Flags, Head, StageTag } from "../ui/parts";
 import { Answered } from "../ui/state";
 import { say, word } from "../words";
 import { Actions } from "./work-order/actions";
+import { Closing } from "./work-order/closing";
 import { Items } from "./work-order/items";
 import { PlanEditor } from "./work-order/plan";
 import { History, MoneyOf, Visits } from "./work-order/side";
@@ -212,6 +213,11 @@ export default function WorkOrderPage(): ReactNode {
               <Panel title={t("order.signoffs")}>
                 <Signoffs id={id} detail={detail} />
               </Panel>
+              {(detail.visits.some((visit) => visit.entity.outcome !== null) || detail.entity.closed !== null) && (
+                <Panel title={t("close.title")}>
+                  <Closing id={id} detail={detail} />
+                </Panel>
+              )}
               <Panel title={t("order.origin")}>
                 <Origin detail={detail} />
               </Panel>
