@@ -69,7 +69,7 @@ pub(crate) fn unhex(s: &str) -> Option<Vec<u8>> {
 }
 
 /// The SHA-256 of a secret: what is kept of it.
-fn digest(secret: &str) -> String {
+pub(crate) fn digest(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
@@ -81,7 +81,7 @@ fn letters(env: &dyn Env, n: usize) -> String {
 }
 
 /// 128 random bits as 26 characters.
-fn long_code(env: &dyn Env) -> String {
+pub(crate) fn long_code(env: &dyn Env) -> String {
     let mut bits = u128::from_be_bytes(random(env));
     let mut out = Vec::with_capacity(LONG);
     for _ in 0..LONG {

@@ -482,6 +482,18 @@ impl Blobs {
         Ok(axum::body::Body::from_stream(found.into_stream()))
     }
 
+    /// Some bytes of a stored blob, at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn bytes(&self, tenant: TenantId, sha256: Sha256, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.store.get_range(&Self::key(tenant, sha256), range).await.map_err(store_error)?;
+        Ok(found.into())
+    }
+
     /// Those of these blobs that are not here whole: no line of them, or no
     /// bytes under it (a backup may lack either).
     ///

@@ -52,6 +52,8 @@ pub struct Config {
     pub oidc: Oidc,
     /// TLS by the server itself; a proxy's business where absent.
     pub tls: Tls,
+    /// Telling other programs what happens.
+    pub webhooks: Webhooks,
     /// Log.
     pub log: Log,
     /// Who may read `/metrics`.
@@ -176,6 +178,24 @@ pub struct Tls {
     pub key: Option<PathBuf>,
 }
 
+/// Telling other programs what happens.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Webhooks {
+    /// Lets webhooks lead to this machine and to private networks, and over plain HTTP.
+    pub allow_private: bool,
+    /// Seconds after which a receiver's answer is given up.
+    pub timeout_seconds: u64,
+    /// Hours of failing after which a webhook is switched off.
+    pub give_up_hours: u64,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { allow_private: false, timeout_seconds: 15, give_up_hours: 120 }
+    }
+}
+
 /// Form of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -221,6 +241,7 @@ impl Default for Config {
             auth: Auth::default(),
             oidc: Oidc::default(),
             tls: Tls::default(),
+            webhooks: Webhooks::default(),
             log: Log::default(),
             metrics: Metrics::default(),
         }
@@ -366,6 +387,8 @@ impl Config {
             ("auth.code_seconds", self.auth.code_seconds),
             ("auth.session_idle_seconds", self.auth.session_idle_seconds),
             ("auth.session_seconds", self.auth.session_seconds),
+            ("webhooks.timeout_seconds", self.webhooks.timeout_seconds),
+            ("webhooks.give_up_hours", self.webhooks.give_up_hours),
         ] {
             if value == 0 {
                 return bad(key, "must be more than 0");
@@ -443,6 +466,11 @@ impl Config {
     /// The folder of unfinished uploads.
     pub fn uploads_path(&self) -> PathBuf {
         self.data.join("uploads")
+    }
+
+    /// The folder of photos made small; may be emptied at any time.
+    pub fn thumbnails_path(&self) -> PathBuf {
+        self.data.join("thumbnails")
     }
 
     /// Whether the session cookie carries `Secure`.

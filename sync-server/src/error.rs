@@ -140,7 +140,7 @@ impl Error {
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
-            Error::Bad { code: "bad_content_type", .. } => 415,
+            Error::Bad { code: "bad_content_type" | "no_thumbnail", .. } => 415,
             Error::Bad { .. } => 400,
             Error::Unauthorized(_) => 401,
             Error::Forbidden(_) | Error::Revoked => 403,

@@ -11,6 +11,7 @@ use crate::storage::{Audit, Query};
 use onsite_core::domain::{
     Address, Author, Command, Contact, Customer, CustomerId, Date, Entity, Equipment, ItemId, Kind, TenantId,
 };
+use onsite_core::messages::{self, Language, tf};
 use sha2::Digest as _;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
@@ -80,11 +81,23 @@ pub struct LineError {
     pub code: &'static str,
     /// Why.
     pub detail: String,
+    /// What stood there.
+    pub value: String,
 }
 
 impl LineError {
     fn file(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { line: 0, column: 0, heading: String::new(), code, detail: detail.into() }
+        Self { line: 0, column: 0, heading: String::new(), code, detail: detail.into(), value: String::new() }
+    }
+
+    /// In words for people.
+    pub fn told(&self, lang: Language) -> String {
+        let key = format!("import.{}", self.code);
+        let value: String = self.value.chars().take(60).collect();
+        match messages::find(lang, &key) {
+            Some(_) => tf(lang, &key, &[("heading", &self.heading), ("value", &value)]),
+            None => self.detail.clone(),
+        }
     }
 }
 
@@ -131,6 +144,60 @@ const HEADINGS: &[(Field, &[&str])] = &[
     (Field::Installed, &["安装日期", "投用日期", "installed", "installdate"]),
     (Field::Warranty, &["保修截止", "保修期至", "质保截止", "保修截止日期", "warrantyuntil", "warranty"]),
 ];
+
+impl Field {
+    const ALL: [Self; 12] = [
+        Self::Code,
+        Self::Name,
+        Self::Contact,
+        Self::Phone,
+        Self::Address,
+        Self::Completed,
+        Self::Interval,
+        Self::Model,
+        Self::Serial,
+        Self::Machine,
+        Self::Installed,
+        Self::Warranty,
+    ];
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Code => "customer_code",
+            Self::Name => "customer_name",
+            Self::Contact => "contact",
+            Self::Phone => "phone",
+            Self::Address => "address",
+            Self::Completed => "project_completed",
+            Self::Interval => "call_interval_days",
+            Self::Model => "model",
+            Self::Serial => "serial",
+            Self::Machine => "equipment",
+            Self::Installed => "installed",
+            Self::Warranty => "warranty_until",
+        }
+    }
+
+    /// Its heading in a template.
+    fn heading(self, lang: Language) -> &'static str {
+        messages::find(lang, &format!("import.column.{}", self.key())).unwrap_or(self.key())
+    }
+}
+
+/// A column of a file to import.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TemplateColumn {
+    /// Its heading.
+    pub heading: &'static str,
+    /// What belongs into it.
+    pub about: &'static str,
+}
+
+/// The columns of a file to import, as a template has them.
+pub fn template(lang: Language) -> Vec<TemplateColumn> {
+    let about = |f: Field| messages::find(lang, &format!("import.about.{}", f.key())).unwrap_or_default();
+    Field::ALL.iter().map(|f| TemplateColumn { heading: f.heading(lang), about: about(*f) }).collect()
+}
 
 fn heading(text: &str) -> Option<Field> {
     let plain: String = text
@@ -314,8 +381,11 @@ struct Cells<'a> {
 
 impl Cells<'_> {
     fn wrong(&mut self, field: Field, code: &'static str, detail: impl Into<String>) {
-        let (column, heading) = self.columns.get(&field).map_or((0, String::new()), |(i, h)| (i + 1, h.clone()));
-        self.errors.push(LineError { line: self.line, column, heading, code, detail: detail.into() });
+        let (column, heading) =
+            self.columns.get(&field).map_or((0, field.heading(Language::ZhCn).into()), |(i, h)| (i + 1, h.clone()));
+        let value = self.columns.get(&field).and_then(|(i, _)| self.cells.get(*i)).map_or("", |s| s.trim());
+        let value = value.chars().take(MAX_CELL).collect();
+        self.errors.push(LineError { line: self.line, column, heading, code, detail: detail.into(), value });
     }
 
     fn text(&mut self, field: Field) -> String {
@@ -355,6 +425,7 @@ fn rows(grid: &Grid) -> std::result::Result<Vec<Row>, Vec<LineError>> {
             heading: text.trim().into(),
             code,
             detail: detail.into(),
+            value: String::new(),
         };
         match heading(text) {
             Some(field) if columns.contains_key(&field) => errors.push(wrong("twice", "this column is there twice")),
@@ -444,6 +515,45 @@ pub struct Plan {
     pub equipment_new: usize,
     /// Machines changed.
     pub equipment_changed: usize,
+    /// What each line of the file comes to, in order.
+    pub lines: Vec<PlannedLine>,
+}
+
+/// What an import does with something.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ImportEffect)]
+pub enum Effect {
+    /// It stays as it is.
+    Unchanged,
+    /// It is there, and gets other contents.
+    Changed,
+    /// It is opened.
+    New,
+}
+
+/// What a line comes to.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct PlannedLine {
+    /// The line in the file, from 1.
+    pub line: usize,
+    /// The customer's number.
+    pub customer_code: String,
+    /// The customer's name.
+    pub customer_name: String,
+    /// What happens to the customer, contacts and addresses included.
+    pub customer: Effect,
+    /// The machine's serial number, if the line has one.
+    pub serial: Option<String>,
+    /// What happens to the machine.
+    pub equipment: Option<Effect>,
+}
+
+impl PlannedLine {
+    /// Whether everything stays as it is.
+    pub fn idle(&self) -> bool {
+        self.customer == Effect::Unchanged && self.equipment.is_none_or(|e| e == Effect::Unchanged)
+    }
 }
 
 /// Plans what makes the customer files say what the rows say. An empty cell
@@ -468,11 +578,18 @@ pub fn plan(
     }
     let mut touched: HashMap<CustomerId, bool> = HashMap::new();
     for row in rows {
-        let wrong =
-            |code, detail: String| LineError { line: row.line, column: 0, heading: String::new(), code, detail };
+        let wrong = |field: Field, value: &str, code, detail: String| LineError {
+            line: row.line,
+            column: 0,
+            heading: field.heading(Language::ZhCn).into(),
+            code,
+            detail,
+            value: value.into(),
+        };
         let known = files.contains_key(&row.customer_code);
         if !known && row.customer_name.is_empty() {
-            errors.push(wrong("empty", format!("the new customer {:?} needs a name", row.customer_code)));
+            let detail = format!("the new customer {:?} needs a name", row.customer_code);
+            errors.push(wrong(Field::Name, "", "empty", detail));
             continue;
         }
         let (customer, file) = files.entry(row.customer_code.clone()).or_insert_with(|| {
@@ -517,12 +634,23 @@ pub fn plan(
             file.addresses.insert(id, address.clone());
             plan.commands.push(Command::PutAddress { customer, id, address });
         }
+        let opened = !known;
+        let mut line = PlannedLine {
+            line: row.line,
+            customer_code: row.customer_code.clone(),
+            customer_name: file.name.clone(),
+            customer: match plan.commands.len() > before {
+                _ if opened => Effect::New,
+                true => Effect::Changed,
+                false => Effect::Unchanged,
+            },
+            serial: row.equipment.as_ref().map(|m| m.serial.clone()),
+            equipment: row.equipment.as_ref().map(|_| Effect::Unchanged),
+        };
         if let Some(m) = &row.equipment {
             if let Some(owner) = serials.get(&m.serial).filter(|code| **code != row.customer_code) {
-                errors.push(wrong(
-                    "other_customer",
-                    format!("serial number {:?} is a machine of customer {owner:?}", m.serial),
-                ));
+                let detail = format!("serial number {:?} is a machine of customer {owner:?}", m.serial);
+                errors.push(wrong(Field::Serial, &m.serial, "other_customer", detail));
                 continue;
             }
             serials.insert(m.serial.clone(), row.customer_code.clone());
@@ -544,8 +672,10 @@ pub fn plan(
                 file.equipment.insert(id, equipment.clone());
                 plan.commands.push(Command::PutEquipment { customer, id, equipment });
                 *(if new { &mut plan.equipment_new } else { &mut plan.equipment_changed }) += 1;
+                line.equipment = Some(if new { Effect::New } else { Effect::Changed });
             }
         }
+        plan.lines.push(line);
         if plan.commands.len() > before || !known {
             touched.entry(customer).or_insert(known);
         }
@@ -578,7 +708,9 @@ pub async fn run(
     filename: &str,
     dry_run: bool,
 ) -> std::result::Result<Plan, Failed> {
-    let rows = parse(bytes, filename).map_err(Failed::Lines)?;
+    let (file, name) = (bytes.to_vec(), filename.to_owned());
+    let parsed = tokio::task::spawn_blocking(move || parse(&file, &name)).await;
+    let rows = parsed.map_err(|e| Error::Internal(format!("import: {e}")))?.map_err(Failed::Lines)?;
     let there = customers(ledger, tenant).await?;
     let plan = plan(&rows, &there, &mut || ledger.env().new_id()).map_err(Failed::Lines)?;
     if !dry_run && !plan.commands.is_empty() {
@@ -682,10 +814,14 @@ mod tests {
         let first = plan(&rows, &[], &mut ids()).unwrap();
         assert_eq!((first.customers_new, first.equipment_new), (2, 2));
         let again = plan(&rows, &apply(&first), &mut ids()).unwrap();
-        assert_eq!(again, Plan::default());
+        assert!(again.commands.is_empty() && again.lines.iter().all(PlannedLine::idle), "{again:?}");
+        let effects: Vec<_> = first.lines.iter().map(|l| (l.line, l.customer, l.equipment)).collect();
+        let new = Some(Effect::New);
+        assert_eq!(effects, [(2, Effect::New, new), (3, Effect::Unchanged, new), (4, Effect::New, None)]);
         let moved = parse(CSV.replace("13900000000", "13900000001").as_bytes(), "a.csv").unwrap();
         let changed = plan(&moved, &apply(&first), &mut ids()).unwrap();
         assert_eq!((changed.customers_new, changed.customers_changed, changed.commands.len()), (0, 1, 1));
+        assert_eq!(changed.lines[2].customer, Effect::Changed);
     }
 
     #[test]
@@ -754,6 +890,19 @@ mod tests {
             if let Ok(rows) = parse(&file, if form == 2 { "a.xlsx" } else { "a.csv" }) {
                 let _ = plan(&rows, &[], &mut ids());
             }
+        }
+    }
+
+    #[test]
+    fn errors_are_told_in_both_languages_and_templates_are_taken_again() {
+        let text = "客户编码,客户名称,电话,竣工日期\nC1,甲,abc,2025-02-30\n";
+        let errors = parse(text.as_bytes(), "a.csv").unwrap_err();
+        let told = |code: &str, lang| errors.iter().find(|e| e.code == code).unwrap().told(lang);
+        assert_eq!(told("bad_phone", Language::ZhCn), "“abc”不是电话号码");
+        assert!(told("bad_date", Language::En).contains("2025-02-30"), "{errors:?}");
+        for lang in Language::ALL {
+            let head = template(lang).iter().map(|c| c.heading).collect::<Vec<_>>().join(",");
+            assert_eq!(parse(head.as_bytes(), "a.csv"), Ok(Vec::new()), "{head}");
         }
     }
 

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod device;
 pub mod error;
 mod facts;
+pub mod feeds;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gate;
@@ -18,11 +19,14 @@ pub mod ledger;
 pub mod metrics;
 pub mod office;
 mod oidc;
+pub mod pictures;
 pub mod problem;
 pub mod routes;
+pub mod sheets;
 pub mod storage;
 mod sync_log;
 mod term;
+pub mod webhooks;
 
 pub use config::Config;
 pub use error::{Error, Result};
@@ -70,6 +74,10 @@ pub struct App {
     pub ledger: Ledger,
     /// Blobs.
     pub blobs: Blobs,
+    /// Tells other programs what happens.
+    pub webhooks: Arc<webhooks::Sender>,
+    /// Photos made small.
+    pub thumbnails: pictures::Thumbnails,
     /// Cancelled when the server stops: streams end.
     pub stopping: CancellationToken,
     /// Listeners to `/v1/events`.
@@ -89,10 +97,14 @@ impl App {
     /// Where the blob store cannot be opened.
     pub fn new(config: Config, ledger: Ledger) -> Result<Arc<Self>> {
         let blobs = Blobs::open(&config)?;
+        let webhooks = Arc::new(webhooks::Sender::new(&config));
+        let thumbnails = pictures::Thumbnails::new(config.thumbnails_path());
         Ok(Arc::new(Self {
             config,
             ledger,
             blobs,
+            webhooks,
+            thumbnails,
             stopping: CancellationToken::new(),
             listeners: AtomicUsize::new(0),
             device_rate: Rate::default(),
@@ -210,6 +222,8 @@ pub async fn serve_with(mut config: Config, ledger: Ledger) -> Result<Running> {
     tokio::spawn(housekeeping(Arc::clone(&app)));
     let noting = Arc::clone(&app);
     tokio::spawn(async move { noting.sync_log.run(&noting.ledger, &noting.stopping).await });
+    let sender = Arc::clone(&app.webhooks);
+    tokio::spawn(sender.run(app.ledger.clone(), app.stopping.clone()));
     Ok(Running { addr, app, handle, task })
 }
 

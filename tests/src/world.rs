@@ -324,6 +324,15 @@ impl Office {
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 
+    /// An answer with its headers.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn answer(&self, path: &str) -> Result<reqwest::Response> {
+        let request = self.http.get(format!("{}{path}", self.base)).header("cookie", &self.cookie);
+        Ok(request.send().await?.error_for_status()?)
+    }
+
     /// Does a command at the office.
     ///
     /// # Errors

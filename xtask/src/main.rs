@@ -186,6 +186,16 @@ fn missing_packages() -> Vec<&'static str> {
     if !on_path("javac") {
         missing.push("default-jdk-headless");
     }
+    // The forms are printed as a browser does.
+    if !on_path("chromium") {
+        missing.push("chromium");
+    }
+    if !on_path("pdftotext") {
+        missing.push("poppler-utils");
+    }
+    if !Path::new("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc").exists() {
+        missing.push("fonts-noto-cjk");
+    }
     missing
 }
 

@@ -1,4 +1,4 @@
-//! Form 1: the dispatch order 售后人员派遣单, two copies on one A4 page.
+//! Form 1: the dispatch order 售后人员派遣单, two copies, an A4 page each.
 
 use super::{Names, shown};
 use crate::domain::forms_content::dispatch_content;
@@ -147,7 +147,7 @@ pub fn dispatch_data(
     }
 }
 
-/// Form 1 as an HTML page: both copies on one sheet; what does not fit
+/// Form 1 for printing: each copy a sheet of its own; what does not fit
 /// continues on an annex.
 pub fn render_dispatch(data: &DispatchFormData, lang: Language) -> String {
     // Writing into a String does not fail.
@@ -155,11 +155,11 @@ pub fn render_dispatch(data: &DispatchFormData, lang: Language) -> String {
 }
 
 /// Characters of a text cell that fit on the sheet.
-const FIT_TEXT: usize = 150;
+const FIT_TEXT: usize = 480;
 /// Characters of the remarks that fit.
-const FIT_REMARKS: usize = 70;
+const FIT_REMARKS: usize = 120;
 /// Items that fit.
-const FIT_ITEMS: usize = 12;
+const FIT_ITEMS: usize = 20;
 
 #[derive(Template)]
 #[template(path = "dispatch.html")]
@@ -213,10 +213,10 @@ impl DispatchPage<'_> {
     fn remarks(&self) -> (&str, bool) {
         shown::cut(&self.d.remarks, FIT_REMARKS)
     }
-    /// Columns of items: at most two, six lines each.
+    /// Columns of items: at most two, ten lines each.
     fn columns(&self) -> Vec<&[ItemLine]> {
         let fit = &self.d.items[..self.d.items.len().min(FIT_ITEMS)];
-        fit.chunks(if fit.len() <= 4 { 4 } else { fit.len().div_ceil(2) }).collect()
+        fit.chunks(if fit.len() <= 5 { 5 } else { fit.len().div_ceil(2) }).collect()
     }
     fn more_items(&self) -> bool {
         self.d.items.len() > FIT_ITEMS

@@ -4,7 +4,7 @@ use super::{Names, shown};
 use crate::domain::forms_content::visit_content;
 use crate::domain::{
     CheckResult, Customer, Dissatisfaction, Entitlement, EventKind, Fen, IncompleteReason, Outcome, PayMethod, Request,
-    Satisfaction, Settings, Stamp, Visit, VisitId, WorkOrder, WorkType, entitlement,
+    Satisfaction, Settings, Sha256, Stamp, Visit, VisitId, WorkOrder, WorkType, entitlement,
 };
 use crate::messages::{self, Language, label, tf};
 use askama::Template;
@@ -144,6 +144,8 @@ pub struct ReceiptLine {
 pub struct PhotoLine {
     /// Caption.
     pub caption: String,
+    /// Where its bytes are found.
+    pub blob: Option<Sha256>,
     /// A `data:image/…` thumbnail, where the caller has one; anything else is not shown.
     pub thumbnail: String,
 }
@@ -267,7 +269,7 @@ pub fn visit_data(
             .photos
             .values()
             .filter(|p| !p.removed)
-            .map(|p| PhotoLine { caption: p.caption.clone(), thumbnail: String::new() })
+            .map(|p| PhotoLine { caption: p.caption.clone(), blob: p.blob, thumbnail: String::new() })
             .collect(),
     }
 }

@@ -1,23 +1,27 @@
 //! Blobs: tus 1.0 uploads (core, creation, checksum, termination) and ranged downloads.
 
-use super::{Device, Office, id};
+use super::{Asked, Device, Office, id};
 use crate::{
     App,
     blobs::{Checksum, Received, Upload},
     error::Error,
+    pictures,
     problem::problem,
+    storage::BlobRow,
 };
 use axum::{
     body::{Body, BodyDataStream},
     extract::{FromRequestParts, Path, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use base64::Engine as _;
 use futures_util::StreamExt as _;
-use onsite_core::domain::Sha256;
+use onsite_core::domain::{DocId, Sha256, TenantId};
+use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -280,7 +284,17 @@ pub(super) async fn download(
     } else {
         Office::from_request_parts(&mut parts, &app).await?.0.tenant
     };
-    let sha256: Sha256 = id(&name)?;
+    serve(&app, tenant, id(&name)?, &parts, |_| {}).await
+}
+
+/// A blob, or the part of it that is asked for; `dress` adds to the headers.
+async fn serve(
+    app: &App,
+    tenant: TenantId,
+    sha256: Sha256,
+    parts: &Parts,
+    dress: impl Fn(&mut HeaderMap),
+) -> Result<Response, Error> {
     let row = app.ledger.storage().blob(tenant, sha256).await?.filter(|b| b.complete);
     let row = row.ok_or_else(|| Error::NotFound(format!("no blob {sha256}")))?;
     let etag = format!("\"{sha256}\"");
@@ -294,6 +308,7 @@ pub(super) async fn download(
         // Whatever somebody uploaded, it never runs here.
         h.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         h.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+        dress(h);
         response
     };
     if parts.headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.to_str().is_ok_and(|v| v == "*" || v.contains(&etag)))
@@ -329,4 +344,107 @@ pub(super) async fn download(
         response.headers_mut().insert(header::CONTENT_RANGE, value);
     }
     Ok(response)
+}
+
+/// Of which document a photo is asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PhotoAsked {
+    /// The visit or request that names it.
+    doc: DocId,
+}
+
+/// First bytes that tell what a file is.
+const FIRST: u64 = 16;
+
+/// A photo that a document names. What is none is only to be saved, never shown in place.
+#[utoipa::path(
+    get,
+    path = "/api/blobs/{sha256}",
+    tag = "records",
+    operation_id = "photo",
+    params(("sha256" = Sha256, Path, description = "Hash of its bytes"), PhotoAsked),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")),
+)]
+pub(super) async fn photo(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Asked(asked): Asked<PhotoAsked>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    let sha256: Sha256 = id(&name)?;
+    app.ledger.photo_of(who.tenant, asked.doc, sha256).await?;
+    let (parts, _) = request.into_parts();
+    let kind = match stored(&app, who.tenant, sha256).await? {
+        Some(row) => pictures::media_type(&app.blobs.bytes(who.tenant, sha256, 0..row.size.min(FIRST)).await?),
+        None => None,
+    };
+    let short: String = name.chars().take(12).collect();
+    serve(&app, who.tenant, sha256, &parts, |h| {
+        let (kind, place, ending) = match kind {
+            Some(kind) => (kind, "inline", kind.trim_start_matches("image/")),
+            None => ("application/octet-stream", "attachment", "bin"),
+        };
+        h.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if let Ok(value) = HeaderValue::from_str(&format!("{place}; filename=\"{short}.{ending}\"")) {
+            h.insert(header::CONTENT_DISPOSITION, value);
+        }
+    })
+    .await
+}
+
+/// A photo that a document names, made small.
+#[utoipa::path(
+    get,
+    path = "/api/blobs/{sha256}/thumb",
+    tag = "records",
+    operation_id = "thumbnail",
+    params(("sha256" = Sha256, Path, description = "Hash of its bytes"), PhotoAsked),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")),
+)]
+pub(super) async fn thumb(
+    State(app): State<Arc<App>>,
+    Office(who): Office,
+    Asked(asked): Asked<PhotoAsked>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let sha256: Sha256 = id(&name)?;
+    app.ledger.photo_of(who.tenant, asked.doc, sha256).await?;
+    let etag = format!("\"{sha256}-{}\"", pictures::EDGE);
+    let cached = [
+        (header::CACHE_CONTROL, "private, max-age=31536000, immutable"),
+        (header::ETAG, etag.as_str()),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+    ];
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|v| v.to_str().is_ok_and(|v| v == "*" || v.contains(&etag))) {
+        return Ok((StatusCode::NOT_MODIFIED, cached).into_response());
+    }
+    let row = stored(&app, who.tenant, sha256).await?;
+    let row = row.ok_or_else(|| Error::NotFound(format!("no blob {sha256}")))?;
+    let load = || app.blobs.bytes(who.tenant, sha256, 0..row.size);
+    match app.thumbnails.get(who.tenant, sha256, load).await? {
+        Ok(small) => {
+            let kind = [(header::CONTENT_TYPE, "image/jpeg"), (header::CONTENT_DISPOSITION, "inline")];
+            Ok((cached, kind, small).into_response())
+        }
+        Err(why) => Err(Error::bad("no_thumbnail", "", why.to_string())),
+    }
+}
+
+async fn stored(app: &App, tenant: TenantId, sha256: Sha256) -> Result<Option<BlobRow>, Error> {
+    Ok(app.ledger.storage().blob(tenant, sha256).await?.filter(|b| b.complete))
+}
+
+/// A photo made small, if it has come and is one.
+pub(super) async fn small(app: &App, tenant: TenantId, sha256: Sha256) -> Result<Option<Vec<u8>>, Error> {
+    let Some(row) = stored(app, tenant, sha256).await? else { return Ok(None) };
+    let load = || app.blobs.bytes(tenant, sha256, 0..row.size);
+    match app.thumbnails.get(tenant, sha256, load).await {
+        Ok(made) => Ok(made.ok()),
+        // Its line is there and its bytes are not: a form is printed without it.
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
 }

@@ -6,10 +6,13 @@ mod dashboard;
 mod desk;
 mod enrol;
 mod events;
+mod export;
+mod feeds;
 mod health;
+mod import;
 mod office;
 pub mod openapi;
-mod page;
+mod print;
 mod records;
 mod session;
 pub(crate) mod sync;
@@ -17,6 +20,7 @@ mod sync_state;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
+mod webhooks;
 
 use crate::{App, auth, error::Error, ledger::Session, problem, storage::Key};
 use axum::{
@@ -31,6 +35,7 @@ use axum::{
 use dashboard::Built;
 use futures_util::FutureExt as _;
 use onsite_core::domain::value::opened;
+use onsite_core::messages::Language;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -56,8 +61,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/events", get(events::events))
         // the office's page, and its forms as paper
         .route("/", get(dashboard::page::<Built>))
-        .route("/print/dispatch/{id}", get(page::print_dispatch))
-        .route("/print/visit/{id}", get(page::print_visit))
+        .route("/print/dispatch/{id}", get(print::dispatch_moved))
+        .route("/print/visit/{id}", get(print::visit_moved))
         // who asks
         .route(
             "/api/session",
@@ -86,6 +91,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/work-orders/{id}", get(records::work_order))
         .route("/api/work-orders/{id}/timeline", get(records::timeline))
         .route("/api/visits/{id}", get(records::visit))
+        .route("/api/work-orders/{id}/dispatch/print", get(print::dispatch))
+        .route("/api/visits/{id}/print", get(print::visit))
         .route("/api/customers/{id}", get(records::customer))
         .route("/api/entitlement", get(records::entitlement))
         .route("/api/calls", get(records::calls))
@@ -111,12 +118,30 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/openapi.json", get(openapi::document))
         .route("/api/docs", get(openapi::viewer))
         .route("/api/docs/{file}", get(openapi::viewer_file))
+        // files in and out
+        .route("/api/import/customers/template", get(import::template))
+        .route("/api/export/{list}", get(export::export))
+        // other programs
+        .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/api/webhooks/{id}", patch(webhooks::change).delete(webhooks::remove))
+        .route("/api/webhooks/{id}/secret", post(webhooks::secret))
+        .route("/api/webhooks/{id}/ping", post(webhooks::ping))
+        .route("/api/webhooks/{id}/deliveries", get(webhooks::deliveries))
+        .route("/api/webhooks/{id}/deliveries/{n}/redeliver", post(webhooks::redeliver))
+        // technicians' calendars
+        .route("/api/calendar-feeds", get(feeds::list).post(feeds::issue))
+        .route("/api/calendar-feeds/{staff}", delete(feeds::revoke))
+        .route("/feeds/{file}", get(feeds::read))
         .layer(from_fn(unchanged))
         .layer(DefaultBodyLimit::max(limits.form_bytes))
         // for those who watch
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics));
+    let files = Router::new()
+        .route("/api/import/customers/preview", post(import::preview))
+        .route("/api/import/customers", post(import::take))
+        .layer(DefaultBodyLimit::max(crate::import::MAX_FILE));
     // Blobs are compressed as they are, and their lengths and ranges count: neither layer touches them.
     let raw = Router::new()
         .route("/v1/blobs", post(blobs::create).options(blobs::options))
@@ -125,12 +150,15 @@ pub fn router(app: Arc<App>) -> Router {
             get(blobs::head).post(blobs::meant).patch(blobs::patch).delete(blobs::delete).options(blobs::options),
         )
         .route("/v1/blobs/{sha256}", get(blobs::download))
+        .route("/api/blobs/{sha256}", get(blobs::photo))
+        .route("/api/blobs/{sha256}/thumb", get(blobs::thumb))
         .layer(from_fn(blobs::tus));
     // What the page's build made is packed already.
     let raw = raw.route("/assets/{*path}", get(dashboard::asset::<Built>));
     Router::new()
         .merge(sync)
         .merge(plain)
+        .merge(files)
         // Small answers are not worth it, and a storm of phones must not cost more than its bytes.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_packing()))
         .layer(RequestDecompressionLayer::new())
@@ -194,6 +222,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 /// Routes whose requests may take as long as bytes flow.
 fn unhurried(path: &str, method: &Method) -> bool {
     matches!(path, "/v1/events" | "/api/events")
+        || path.starts_with("/api/export/")
         || (path.starts_with("/v1/blobs")
             && (method == Method::PATCH || method == Method::POST || method == Method::GET))
 }
@@ -396,6 +425,30 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
         let query = parts.uri.query().unwrap_or_default();
         let read = serde_urlencoded::from_str(query);
         read.map(Self).map_err(|e| Error::bad("bad_query", "", format!("the address asks for no such thing: {e}")))
+    }
+}
+
+/// The language of an answer: `?lang=`, else the first that the browser prefers, else Chinese.
+pub(crate) struct Tongue(pub(crate) Language);
+
+#[derive(serde::Deserialize, Default)]
+#[serde(default)]
+struct LangAsked {
+    lang: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Tongue {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let asked: LangAsked = serde_urlencoded::from_str(parts.uri.query().unwrap_or_default()).unwrap_or_default();
+        if let Some(said) = asked.lang {
+            let known = said.parse();
+            return known.map(Self).map_err(|e| Error::bad("bad_lang", "lang", e.to_string()));
+        }
+        let preferred = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let first = preferred.split(',').map(|l| l.split(';').next().unwrap_or_default().trim());
+        Ok(Self(first.filter_map(|l| l.parse().ok()).next().unwrap_or_default()))
     }
 }
 

@@ -1,6 +1,9 @@
 //! The document of the office's API (OpenAPI 3.1), made from the handlers, and a viewer of it.
 
-use super::{Office, appraisals, desk, events, office, records, session, sync_state};
+use super::{
+    Office, appraisals, blobs, desk, events, export, feeds, import, office, print, records, session, sync_state,
+    webhooks,
+};
 use crate::error::Error;
 use crate::problem::Problem;
 use axum::{
@@ -92,6 +95,25 @@ const LEFT_OUT: [(&str, &str); 7] = [
         office::rescue,
         sync_state::audit_list,
         sync_state::audit_verify,
+        print::dispatch,
+        print::visit,
+        blobs::photo,
+        blobs::thumb,
+        import::preview,
+        import::take,
+        import::template,
+        export::export,
+        webhooks::list,
+        webhooks::create,
+        webhooks::change,
+        webhooks::remove,
+        webhooks::secret,
+        webhooks::ping,
+        webhooks::deliveries,
+        webhooks::redeliver,
+        feeds::list,
+        feeds::issue,
+        feeds::revoke,
         document,
         viewer,
         viewer_file,
@@ -99,7 +121,9 @@ const LEFT_OUT: [(&str, &str); 7] = [
     // What is set as one is not found through what holds it, nor what a query holds through the query.
     components(schemas(
         Problem,
+        crate::office::export::List,
         crate::office::figures::Step,
+        crate::sheets::Form,
         d::figures::FigureName,
         d::Acceptance,
         d::Analysis,
@@ -127,6 +151,9 @@ const LEFT_OUT: [(&str, &str); 7] = [
         (name = "figures", description = "Figures and the cases they are summed from"),
         (name = "sync", description = "Phones, clashes, refused edits"),
         (name = "audit", description = "The audit chain"),
+        (name = "files", description = "Imports and exports"),
+        (name = "webhooks", description = "What is told to other programs"),
+        (name = "feeds", description = "Technicians' calendars for other programs"),
         (name = "api", description = "This document"),
     ),
 )]

@@ -3,14 +3,17 @@
 mod appraisals;
 mod dashboard;
 mod desk;
+mod files;
 mod job;
 mod live;
 mod oidc;
 mod openapi;
+mod print;
 mod records;
 mod roles;
 mod session;
 mod sync_state;
+mod webhooks;
 
 use crate::ledger::{Ledger, News};
 use crate::{App, Config, auth};
@@ -831,9 +834,8 @@ async fn commands_are_carried_out_and_what_they_made_is_printed() {
     let board = w.get("/api/board", cookie).await;
     let stages: Vec<_> = board.as_array().unwrap().iter().map(|c| c["stage"].as_str().unwrap()).collect();
     assert_eq!(stages, ["reported", "planning"]);
-    let form = w.call("GET", &format!("/print/dispatch/{order}"), &[("cookie", cookie)], "").await.good(200);
-    assert!(String::from_utf8_lossy(&form.body).contains("派遣单"));
-    w.call("GET", &format!("/print/visit/{order}"), &[("cookie", cookie)], "").await.problem(404, "not_found");
+    let form = w.call("GET", &format!("/api/work-orders/{order}/dispatch/print"), &[("cookie", cookie)], "").await;
+    assert!(String::from_utf8_lossy(&form.good(200).body).contains("派遣单"));
     let list = w
         .call("GET", "/api/work-orders?search=%E5%8A%A0%E7%83%AD&limit=5", &[("cookie", cookie)], "")
         .await

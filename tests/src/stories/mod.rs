@@ -6,6 +6,7 @@ mod bad_input;
 mod faults;
 mod flow;
 mod gate;
+mod print;
 mod shared;
 mod tenants;
 mod terminal;

@@ -38,6 +38,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/blobs/{sha256}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A photo that a document names. What is none is only to be saved, never shown in place. */
+        get: operations["photo"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/blobs/{sha256}/thumb": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A photo that a document names, made small. */
+        get: operations["thumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/board": {
         parameters: {
             query?: never;
@@ -67,6 +101,41 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/calendar-feeds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whose calendars are read by other programs. */
+        get: operations["calendar_feeds"];
+        put?: never;
+        /** Makes the address of a person's calendar; an earlier one serves no more. */
+        post: operations["issue_calendar_feed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/calendar-feeds/{staff}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a person's calendar. */
+        delete: operations["revoke_calendar_feed"];
         options?: never;
         head?: never;
         patch?: never;
@@ -334,6 +403,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/export/{list}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A list as a file, its headings in the asker's language. The audit chain is for the admin and the service
+         *     manager. That it was taken is in the audit chain.
+         */
+        get: operations["export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/figures": {
         parameters: {
             query?: never;
@@ -377,6 +466,57 @@ export interface paths {
         };
         /** The figures of months or quarters, one after another. */
         get: operations["trend"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/import/customers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes the file that was looked at, whole or not at all. Taking it again changes nothing. */
+        post: operations["import_customers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/import/customers/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Looks at a file, which is the body: what is wrong with it, or what it would do. Takes nothing. */
+        post: operations["import_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/import/customers/template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An empty file to be filled in; a workbook says in a second sheet what belongs where. */
+        get: operations["import_template"];
         put?: never;
         post?: never;
         delete?: never;
@@ -685,6 +825,127 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/visits/{id}/print": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Form 2 of a visit, with the signature as it was drawn and its photos made small. */
+        get: operations["print_visit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The company's webhooks. */
+        get: operations["webhooks"];
+        put?: never;
+        /** Makes a webhook; its secret is told once. */
+        post: operations["create_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes a webhook out. */
+        delete: operations["remove_webhook"];
+        options?: never;
+        head?: never;
+        /** Changes a webhook. One that was switched off and is switched on again goes on where it was. */
+        patch: operations["change_webhook"];
+        trace?: never;
+    };
+    "/api/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a webhook sent, newest first. */
+        get: operations["webhook_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}/deliveries/{n}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends what was sent once more, under its old id, and answers what came of it. */
+        post: operations["redeliver_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}/ping": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a `ping` and answers what came of it. */
+        post: operations["ping_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a webhook another secret, told once; the old one signs nothing any more. */
+        post: operations["new_webhook_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/work-orders": {
         parameters: {
             query?: never;
@@ -711,6 +972,23 @@ export interface paths {
         };
         /** A job with its visits, signatures, money, and what the asker could do about it. */
         get: operations["work_order"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/work-orders/{id}/dispatch/print": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Form 1 of a job: both copies, an A4 page each. */
+        get: operations["print_dispatch"];
         put?: never;
         post?: never;
         delete?: never;
@@ -923,6 +1201,20 @@ export interface components {
             people: components["schemas"]["PersonsJobs"][];
             /** @description Jobs that nobody is assigned to. */
             unassigned: components["schemas"]["Slot"][];
+        };
+        /** @description A person's feed. */
+        CalendarFeed: {
+            /** @description By whom. */
+            by: components["schemas"]["StaffId"];
+            /** @description When its address was made. */
+            made: components["schemas"]["Millis"];
+            /** @description Whose. */
+            staff: components["schemas"]["StaffId"];
+        };
+        /** @description Whose calendar is meant. */
+        CalendarOf: {
+            /** @description The person. */
+            staff: components["schemas"]["StaffId"];
         };
         /**
          * @description 回访结果
@@ -2120,6 +2412,18 @@ export interface components {
          * @enum {string}
          */
         ExpenseCategory: "travel" | "lodging" | "meals" | "parts" | "other";
+        /**
+         * @description A list that can be exported.
+         * @enum {string}
+         */
+        ExportList: "work-orders" | "requests" | "visits" | "customers" | "equipment" | "contracts" | "calls" | "complaints" | "suggestions" | "proposals" | "figures" | "devices" | "staff" | "audit";
+        /** @description The address of a calendar, shown once. */
+        FeedAddress: {
+            /** @description Whose. */
+            staff: components["schemas"]["StaffId"];
+            /** @description The address: whoever knows it reads the calendar. */
+            url: string;
+        };
         /** @description 向客户回馈: what the customer was told. */
         Feedback: {
             /** @description When, by whom. */
@@ -2228,6 +2532,11 @@ export interface components {
                 [key: string]: components["schemas"]["Figures"];
             };
         };
+        /**
+         * @description In which form a table is written.
+         * @enum {string}
+         */
+        FileForm: "csv" | "xlsx";
         /** @description A set that several people may add to and take from at once. */
         Flags_Dissatisfaction: {
             [key: string]: boolean;
@@ -2285,6 +2594,37 @@ export interface components {
              */
             heads: components["schemas"]["ChangeHash"][];
         };
+        /** @description So many of a kind. */
+        ImportCounts: {
+            /** @description Given other contents. */
+            changed: number;
+            /** @description Opened. */
+            new: number;
+            /** @description Left as they are. */
+            unchanged: number;
+        };
+        /**
+         * @description What an import does with something.
+         * @enum {string}
+         */
+        ImportEffect: "unchanged" | "changed" | "new";
+        /** @description What a file comes to. */
+        ImportShown: {
+            /** @description Customers. */
+            customers: components["schemas"]["ImportCounts"];
+            /** @description Machines. */
+            equipment: components["schemas"]["ImportCounts"];
+            /** @description What is wrong; while there is anything, nothing is taken. */
+            errors: components["schemas"]["LineErrorShown"][];
+            /** @description Whether it can be taken: no line is wrong. */
+            good: boolean;
+            /** @description Lines that come to something: the first 500. */
+            lines: components["schemas"]["PlannedLine"][];
+            /** @description Whether there are more such lines. */
+            more: boolean;
+            /** @description SHA-256 of the file: to be named when it is taken. */
+            sha256: components["schemas"]["Sha256"];
+        };
         /**
          * @description 未完成的原因
          *
@@ -2304,6 +2644,21 @@ export interface components {
          * @enum {string}
          */
         Kind: "staff" | "settings" | "customer" | "request" | "work_order" | "visit" | "follow_up" | "complaint" | "statement" | "suggestion" | "appraisal";
+        /** @description What is wrong with a line. */
+        LineErrorShown: {
+            /** @description Stable code. */
+            code: string;
+            /** @description The column, from 1; 0 for the whole line. */
+            column: number;
+            /** @description The column's heading. */
+            heading: string;
+            /** @description The line in the file, from 1; 0 for the whole file. */
+            line: number;
+            /** @description Why, in words. */
+            said: components["schemas"]["Said"];
+            /** @description What stood there. */
+            value: string;
+        };
         /** @description Somebody did something at some time. */
         Mark: {
             /** @description When. */
@@ -2363,6 +2718,15 @@ export interface components {
             password: string;
             /** @description The person: a member of staff with a role. The command `put_staff` makes one, and sets their roles. */
             staff: components["schemas"]["StaffId"];
+        };
+        /** @description What a hook is made of. */
+        NewWebhook: {
+            /** @description Which events. */
+            events: components["schemas"]["WebhookEvent"][];
+            /** @description What it is for. */
+            note?: string;
+            /** @description Where events are sent. */
+            url: string;
         };
         /** @description A note. */
         Note: {
@@ -2478,6 +2842,20 @@ export interface components {
              */
             size: number;
             taken: components["schemas"]["Stamp"] | null;
+        };
+        /** @description What a line comes to. */
+        PlannedLine: {
+            /** @description What happens to the customer, contacts and addresses included. */
+            customer: components["schemas"]["ImportEffect"];
+            /** @description The customer's number. */
+            customer_code: string;
+            /** @description The customer's name. */
+            customer_name: string;
+            equipment: components["schemas"]["ImportEffect"] | null;
+            /** @description The line in the file, from 1. */
+            line: number;
+            /** @description The machine's serial number, if the line has one. */
+            serial: string | null;
         };
         /** @description A place on Earth, degrees times 10^7 (about a centimetre). */
         Position: {
@@ -3655,6 +4033,124 @@ export interface components {
             /** @description The name of the identity provider, where one is configured: `/api/session/oidc` leads to it. */
             oidc: string | null;
         };
+        /** @description A hook. */
+        Webhook: {
+            /**
+             * Format: int64
+             * @description Changes of the log that have not been looked at for it.
+             */
+            behind: number;
+            /** @description By whom. */
+            by: components["schemas"]["StaffId"];
+            /** @description Whether events are sent. */
+            enabled: boolean;
+            /** @description Which events. */
+            events: components["schemas"]["WebhookEvent"][];
+            failing_since: components["schemas"]["Millis"] | null;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description When it was made. */
+            made: components["schemas"]["Millis"];
+            next_try: components["schemas"]["Millis"] | null;
+            /** @description What it is for. */
+            note: string;
+            /** @description Why it was switched off, where nobody did: `failing` or `gone`. */
+            off: string | null;
+            /**
+             * Format: int32
+             * @description Failed tries of the event that is to be told next.
+             */
+            tries: number;
+            /** @description Where events are sent. */
+            url: string;
+        };
+        /** @description What was sent. */
+        WebhookDeliveries: {
+            /**
+             * Format: int64
+             * @description Ask again with this as `after` for more.
+             */
+            next: number | null;
+            /** @description Requests, newest first; kept for 30 days. */
+            rows: components["schemas"]["WebhookDelivery"][];
+        };
+        /** @description One request to a receiver. */
+        WebhookDelivery: {
+            /** @description The beginning of the answer, or why there was none. */
+            answer: string;
+            /** @description When it was made. */
+            at: components["schemas"]["Millis"];
+            /**
+             * Format: int32
+             * @description Which try, from 1.
+             */
+            attempt: number;
+            /**
+             * Format: int64
+             * @description The change of the log; 0 for none.
+             */
+            cursor: number;
+            doc: components["schemas"]["DocRef"] | null;
+            /** @description What happened. */
+            event: components["schemas"]["WebhookEvent"];
+            /** @description Header `webhook-id`: the same for every try of an event. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            n: number;
+            /**
+             * Format: int32
+             * @description Status of the answer.
+             */
+            status: number | null;
+            /** @description Whether the receiver has taken it. */
+            taken: boolean;
+            /**
+             * Format: int64
+             * @description Milliseconds it took.
+             */
+            took_ms: number;
+        };
+        /**
+         * @description Something that happened.
+         * @enum {string}
+         */
+        WebhookEvent: "request.reported" | "work_order.opened" | "work_order.dispatched" | "work_order.advance_paid" | "work_order.completed" | "work_order.incomplete" | "work_order.booked" | "work_order.cancelled" | "work_order.closed" | "work_order.archived" | "visit.signed" | "visit.payment_taken" | "call.recorded" | "complaint.received" | "complaint.resolved" | "proposal.decided" | "ping";
+        /** @description What of a hook is changed. */
+        WebhookPatch: {
+            /**
+             * @description Whether events are sent. One that is switched on again goes on where it was.
+             * @default null
+             */
+            enabled: boolean | null;
+            /**
+             * @description Which events.
+             * @default null
+             */
+            events: components["schemas"]["WebhookEvent"][] | null;
+            /**
+             * @description What it is for.
+             * @default null
+             */
+            note: string | null;
+            /**
+             * @description Where events are sent.
+             * @default null
+             */
+            url: string | null;
+        };
+        /** @description A hook with its secret, which is told once. */
+        WebhookWithSecret: {
+            /** @description The hook. */
+            hook: components["schemas"]["Webhook"];
+            /** @description The key of its signatures, as Standard Webhooks write it (`whsec_…`). */
+            secret: string;
+        };
         /** @description A work order: the office's side of a job. */
         WorkOrder: {
             /** @default null */
@@ -3912,6 +4408,76 @@ export interface operations {
             };
         };
     };
+    photo: {
+        parameters: {
+            query: {
+                /** @description The visit or request that names it. */
+                doc: components["schemas"]["DocId"];
+            };
+            header?: never;
+            path: {
+                /** @description Hash of its bytes */
+                sha256: components["schemas"]["Sha256"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    thumbnail: {
+        parameters: {
+            query: {
+                /** @description The visit or request that names it. */
+                doc: components["schemas"]["DocId"];
+            };
+            header?: never;
+            path: {
+                /** @description Hash of its bytes */
+                sha256: components["schemas"]["Sha256"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": number[];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     board: {
         parameters: {
             query?: {
@@ -3980,6 +4546,105 @@ export interface operations {
             };
             /** @description As the `if-none-match` of the request says */
             304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    calendar_feeds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CalendarFeed"][];
+                };
+            };
+            /** @description As the `if-none-match` of the request says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    issue_calendar_feed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CalendarOf"];
+            };
+        };
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedAddress"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_calendar_feed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The person */
+                staff: components["schemas"]["StaffId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4555,6 +5220,59 @@ export interface operations {
             };
         };
     };
+    export: {
+        parameters: {
+            query?: {
+                /** @description Only with clashes. */
+                clashes?: boolean;
+                /** @description Only with a flag. */
+                flagged?: boolean;
+                /** @description `csv` (where absent) or `xlsx`. */
+                form?: components["schemas"]["FileForm"];
+                /** @description First day. */
+                from?: string;
+                /** @description `zh-CN` or `en`; where absent, as the browser prefers */
+                lang?: string;
+                /** @description Hanging on this document. */
+                parent?: components["schemas"]["DocId"];
+                /** @description Concerning this person. */
+                person?: components["schemas"]["StaffId"];
+                /** @description Holding these words. */
+                search?: string;
+                /** @description In this state. */
+                status?: string;
+                /** @description Last day. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Which list */
+                list: components["schemas"]["ExportList"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     figures: {
         parameters: {
             query?: {
@@ -4676,6 +5394,116 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_customers: {
+        parameters: {
+            query: {
+                /** @description Its name. */
+                filename?: string;
+                /** @description SHA-256 of the file, as its preview said. */
+                sha256: components["schemas"]["Sha256"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The file: CSV or XLSX */
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportShown"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_preview: {
+        parameters: {
+            query?: {
+                /** @description Its name, which tells CSV from XLSX where the bytes do not. */
+                filename?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The file: CSV or XLSX */
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportShown"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_template: {
+        parameters: {
+            query?: {
+                /** @description `csv` or `xlsx`. */
+                form?: components["schemas"]["FileForm"];
+                /** @description `zh-CN` or `en`; where absent, as the browser prefers */
+                lang?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
             };
             /** @description A problem (RFC 9457): its `code` is stable */
             default: {
@@ -5444,6 +6272,318 @@ export interface operations {
             };
         };
     };
+    print_visit: {
+        parameters: {
+            query?: {
+                /** @description `zh-CN` or `en`; where absent, as the browser prefers */
+                lang?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The visit */
+                id: components["schemas"]["VisitId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"][];
+                };
+            };
+            /** @description As the `if-none-match` of the request says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description As asked */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookPatch"];
+            };
+        };
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_deliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those before this number. */
+                after?: number;
+                /** @description Rows: 50 where absent, at most 500. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveries"];
+                };
+            };
+            /** @description As the `if-none-match` of the request says */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeliver_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: string;
+                /** @description The delivery's number */
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ping_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    new_webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     work_orders: {
         parameters: {
             query?: {
@@ -5524,6 +6664,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem (RFC 9457): its `code` is stable */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    print_dispatch: {
+        parameters: {
+            query?: {
+                /** @description `zh-CN` or `en`; where absent, as the browser prefers */
+                lang?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The work order */
+                id: components["schemas"]["WorkOrderId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
             };
             /** @description A problem (RFC 9457): its `code` is stable */
             default: {
