@@ -8,7 +8,7 @@ import { bytes, stamp } from "../../format";
 import { word } from "../../words";
 
 /** A photo's small picture; what it is where its bytes are not here yet or are no picture. */
-function Thumb({ photo }: { photo: PhotoShown }): ReactNode {
+function Thumb({ photo, visit }: { photo: PhotoShown; visit: string }): ReactNode {
   const { t } = useTranslation();
   const [broken, setBroken] = useState(false);
   if (!photo.arrived || photo.blob === null || broken) {
@@ -22,13 +22,13 @@ function Thumb({ photo }: { photo: PhotoShown }): ReactNode {
   }
   return (
     <Image
-      src={`/api/blobs/${photo.blob}/thumb`}
+      src={`/api/blobs/${photo.blob}/thumb?doc=${visit}`}
       alt={photo.caption || t("visit.photo")}
       width="100%"
       height={120}
       loading="lazy"
       onError={() => setBroken(true)}
-      preview={{ src: `/api/blobs/${photo.blob}` }}
+      preview={{ src: `/api/blobs/${photo.blob}?doc=${visit}` }}
     />
   );
 }
@@ -43,7 +43,7 @@ export function Photos({ detail }: { detail: VisitDetail }): ReactNode {
       <ul className="photos">
         {detail.photos.map((photo) => (
           <li key={photo.id}>
-            <Thumb photo={photo} />
+            <Thumb photo={photo} visit={detail.row.doc.id} />
             <div className="clip" title={photo.caption}>
               {photo.check !== null && <b>{word("check", photo.check)} </b>}
               {photo.caption}
