@@ -327,7 +327,6 @@ fn test(quick: bool) -> Result<()> {
         mobile::bindings(true)?;
         mobile::kotlin()?;
         mobile::swift()?;
-        // Seed 936 does not hold yet.
         sim(&[], &["--seeds", "2000"])?;
     }
     run("cargo", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])?;
