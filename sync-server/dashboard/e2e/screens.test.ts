@@ -1,12 +1,40 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { newId } from "../src/id";
 import { closeBrowser, Desk, Office } from "./office";
 
 let office: Office;
 let order: string;
+let visit: string;
+let customer: string;
 beforeAll(async () => {
   office = await Office.open();
-  order = await office.dispatched(await office.customer("三原华丰蛋托包装厂"), "李卫东");
-  await office.phone("李卫东");
+  const file = await office.customer("三原华丰蛋托包装厂");
+  customer = file.id;
+  order = await office.dispatched(file, "李卫东");
+  const phone = await office.phone("李卫东");
+  phone.do("list");
+  for (const [what, ...rest] of [
+    ["arrive"],
+    ["inspect", "model", "passed"],
+    ["note", "液压站油温偏高"],
+    ["part", "密封圈", "2"],
+    ["text", "resolution", "更换密封圈"],
+    ["result", "completed"],
+    ["accept"],
+    ["rate", "satisfied"],
+    ["sign", "吴厂长"],
+    ["receipt", "1200.50", "--method", "qr"],
+  ] as const) {
+    phone.do(what, "1", ...rest);
+  }
+  phone.do("sync");
+  visit = (await office.ask<{ visits: { row: { doc: { id: string } } }[] }>("manager", `/api/work-orders/${order}`)).visits[0]?.row.doc.id ?? "";
+  await office.give(
+    "clerk",
+    { do: "file_complaint", id: newId(), customer, work_order: order, staff: [await office.staff("李卫东")], about: "late_arrival", description: "来得太慢。", received: null },
+    { do: "record_call", id: newId(), customer, due: null, outcome: "normal", opinion: "希望备件能常备一些。", request: null },
+    { do: "suggest", id: newId(), title: "阀体加过滤网", text: "能少一半堵塞。", work_order: null },
+  );
 });
 afterAll(async () => {
   await closeBrowser();
@@ -14,13 +42,35 @@ afterAll(async () => {
 });
 
 /** Every screen with an address of its own. */
-const screens = ["/", "/board?finished=1", "/calendar", "/requests/new", "/work-orders/ORDER", "/devices", "/clashes", "/refused", "/refused?decided=1", "/audit"];
+const screens = [
+  "/", "/board?finished=1", "/calendar", "/requests/new", "/work-orders/ORDER",
+  "/visits/VISIT",
+  "/customers",
+  "/customers/CUSTOMER",
+  "/calls",
+  "/calls?done=1&all=1",
+  "/calls?call=CUSTOMER",
+  "/complaints?all=1",
+  "/complaints?new=CUSTOMER",
+  "/proposals",
+  "/proposals?show=not_met",
+  "/suggestions",
+  "/figures",
+  "/figures?figure=collection&period=year&by=quarter",
+  "/staff",
+  "/settings",
+  "/devices",
+  "/clashes",
+  "/refused",
+  "/refused?decided=1",
+  "/audit",
+];
 
 describe.each(["zh-CN", "en"] as const)("in %s", (language) => {
   it("every screen stands, within the policy, with its words, and without barriers", async () => {
     const desk = await (await Desk.open(office, language)).signIn("manager");
     for (const screen of screens) {
-      const path = screen.replace("ORDER", order);
+      const path = screen.replace("ORDER", order).replace("VISIT", visit).replace("CUSTOMER", customer);
       await desk.go(path);
       await desk.page.waitForLoadState("networkidle").catch(() => undefined);
       await desk.page.waitForTimeout(300);

@@ -41,7 +41,7 @@ function Control({ field, id, value, change }: { field: Field; id: string; value
   const limits = { ...(field.min === undefined ? {} : { min: field.min }), ...(field.max === undefined ? {} : { max: field.max }) };
   switch (field.kind) {
     case "long":
-      return <Input.TextArea id={id} autoSize={{ minRows: 3, maxRows: 12 }} value={text} onChange={(event) => change(event.target.value)} />;
+      return <Input.TextArea id={id} rows={3} className="grows" value={text} onChange={(event) => change(event.target.value)} />;
     case "password":
       return <Input.Password id={id} autoComplete="new-password" value={text} onChange={(event) => change(event.target.value)} />;
     case "number":

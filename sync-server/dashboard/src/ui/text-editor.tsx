@@ -30,7 +30,8 @@ export function TextEditor({ doc, heads, field, stands, may, label = word("field
       {may ? (
         <Input.TextArea
           aria-label={label}
-          autoSize={{ minRows: 2, maxRows: 12 }}
+          rows={2}
+          className="grows"
           value={draft?.text ?? stands}
           {...(hint ? { placeholder: hint } : {})}
           onChange={(event) => {

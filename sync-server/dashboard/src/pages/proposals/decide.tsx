@@ -96,7 +96,7 @@ export function Decide({ title, proposal, appraisal, close }: Deciding): ReactNo
           </Form.Item>
         )}
         <Form.Item label={t("ask.reason")} htmlFor="decide-reason" required extra={t("proposal.reason_help")} style={{ marginBottom: 0 }}>
-          <Input.TextArea id="decide-reason" autoSize={{ minRows: 2, maxRows: 8 }} value={reason} onChange={(event) => setReason(event.target.value)} />
+          <Input.TextArea id="decide-reason" rows={2} className="grows" value={reason} onChange={(event) => setReason(event.target.value)} />
         </Form.Item>
       </Form>
     </Modal>

@@ -41,7 +41,7 @@ export function Opinion({ id, detail, order }: { id: string; detail: VisitDetail
             void save();
           }}
         >
-          <Input.TextArea aria-label={word("field", "analysis")} placeholder={t("visit.analyse_hint")} autoSize={{ minRows: 1, maxRows: 6 }} value={text ?? ""} onChange={(event) => setText(event.target.value)} />
+          <Input.TextArea aria-label={word("field", "analysis")} placeholder={t("visit.analyse_hint")} rows={1} className="grows" value={text ?? ""} onChange={(event) => setText(event.target.value)} />
           <Button htmlType="submit" disabled={!text?.trim()} loading={busy}>
             {t(analysed ? "visit.analyse_again" : "visit.analyse")}
           </Button>

@@ -48,7 +48,7 @@ function Feedback({ id, detail }: Part): ReactNode {
       )}
       {may && (!feedback || writing) && (
         <Form layout="vertical" onFinish={() => void tell()} className="close-form">
-          <Input.TextArea aria-label={t("close.problem")} placeholder={t("close.problem")} autoSize={{ minRows: 1, maxRows: 6 }} value={text} onChange={(event) => setProblem(event.target.value)} />
+          <Input.TextArea aria-label={t("close.problem")} placeholder={t("close.problem")} rows={1} className="grows" value={text} onChange={(event) => setProblem(event.target.value)} />
           <span className="inline">
             <Radio.Group
               size="small"
