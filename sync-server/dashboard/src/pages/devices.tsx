@@ -76,7 +76,7 @@ function Enrol({ close }: { close: () => void }): ReactNode {
           <p>{t("devices.scan", { who: people.name(staff) })}</p>
           <p className="enrol-code">{code.short_code}</p>
           <p className="quiet">
-            {t("devices.server", { url: code.url.split("#")[0]?.split("?")[0] ?? "" })}
+            {t("devices.server", { url: new URL(code.url).origin })}
             <br />
             {t("devices.expires", { at: time(code.expires), in: ago(code.expires) })}
           </p>
