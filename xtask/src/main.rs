@@ -276,6 +276,16 @@ fn dashboard_test() -> Result<()> {
     Ok(())
 }
 
+/// The page's stories, on the program just built, with real phones behind it.
+fn dashboard_stories() -> Result<()> {
+    if !dashboard()? {
+        return Ok(());
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let onsite = std::path::absolute(target)?.join("debug/onsite").display().to_string();
+    run("npm", &["--prefix", DASHBOARD, "run", "e2e"], &[("ONSITE_BIN", &onsite)])
+}
+
 fn demo(args: &[String]) -> Result<()> {
     dashboard()?;
     let mut all = vec!["run", "--quiet", "--package", "onsite-server", "--bin", "onsite", "--", "demo"];
@@ -323,6 +333,7 @@ fn test(quick: bool) -> Result<()> {
     run("cargo", &args, &env)?;
     unreferenced_snapshots(&references)?;
     if !quick {
+        dashboard_stories()?;
         mobile::python()?;
         mobile::bindings(true)?;
         mobile::kotlin()?;
