@@ -181,7 +181,7 @@ impl Desk {
 
 /// The least memory, about, in which a worker serves an honest push.
 async fn least_memory() -> u64 {
-    for mb in (24..512).step_by(24) {
+    for mb in (24..512).step_by(4) {
         let desk = Desk::new(mb << 20, 10).await;
         let session = desk.session().await;
         let fates = desk.push(&session, vec![desk.report(&session)]).await;
