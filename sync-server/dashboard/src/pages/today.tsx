@@ -74,7 +74,7 @@ function Rows({ task, now, late }: { task: Task; now: number; late: boolean }): 
         { title: t("col.people"), width: 96, ellipsis: true, render: (_, { summary }) => <Names ids={summary.people} /> },
         {
           title: t("col.due"),
-          width: 122,
+          width: 142,
           align: "right",
           render: (_, { doc, summary }) =>
             late ? (
