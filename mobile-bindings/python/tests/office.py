@@ -25,13 +25,13 @@ class Office:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        # What is said to the tests is no key of the server's configuration.
         self.env = {
-            **os.environ,
+            **{key: value for key, value in os.environ.items() if not key.startswith("ONSITE_")},
             "ONSITE_DATA": str(folder),
             "ONSITE_LISTEN": f"127.0.0.1:{self.port}",
             "ONSITE_AUTH__INSECURE_COOKIES": "true",
         }
-        self.env.pop("ONSITE_BIN", None)
         self.log = (folder.parent / "server.log").open("wb")
         self.run("company", "add", company)
         roles = [a for r in ("admin", "service_manager", "clerk", "warehouse") for a in ("--role", r)]

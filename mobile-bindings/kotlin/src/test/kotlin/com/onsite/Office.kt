@@ -51,12 +51,13 @@ class Office(private val folder: Path, company: String = "浆模设备公司") :
     private fun process(vararg args: String): ProcessBuilder {
         val program = System.getenv("ONSITE_BIN") ?: root.resolve("target/debug/onsite").toString()
         val process = ProcessBuilder(program, *args).redirectErrorStream(true)
+        // What is said to the tests is no key of the server's configuration.
+        process.environment().keys.removeIf { it.startsWith("ONSITE_") }
         process.environment() += mapOf(
             "ONSITE_DATA" to folder.toString(),
             "ONSITE_LISTEN" to "127.0.0.1:$port",
             "ONSITE_AUTH__INSECURE_COOKIES" to "true",
         )
-        process.environment() -= "ONSITE_BIN"
         return process
     }
 
