@@ -11,7 +11,7 @@ import type { Row } from "../api/types";
 import { ago, dayOf, stamp } from "../format";
 import { newId } from "../id";
 import { Dialog, oneOf, textOf } from "../ui/dialog";
-import { Rows } from "../ui/list";
+import { Rows, RowTable } from "../ui/list";
 import { useNow } from "../ui/now";
 import { DocLink, Flags, Head, Names, Time } from "../ui/parts";
 import { Search } from "../ui/search";
@@ -187,13 +187,9 @@ function Done({ open }: { open: (id: string) => void }): ReactNode {
       </div>
       <Rows listed={listed} nothing={t("call.none")}>
         {(rows) => (
-          <Table<Row>
-            size="small"
-            className="clickable-rows"
-            pagination={false}
-            rowKey={(row) => row.doc.id}
-            dataSource={rows}
-            onRow={(row) => ({ onClick: () => open(row.doc.id) })}
+          <RowTable
+            rows={rows}
+            open={(row) => open(row.doc.id)}
             columns={[
               {
                 title: word("field", "done"),

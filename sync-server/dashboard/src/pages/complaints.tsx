@@ -1,6 +1,6 @@
 import { PlusOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { Button, Drawer, Form, Modal, Segmented, Table, Tag } from "antd";
+import { Button, Drawer, Form, Modal, Segmented, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
@@ -8,13 +8,13 @@ import { useCommand } from "../api/command";
 import { document, list, useListed } from "../api/files";
 import { customer as customerFile } from "../api/jobs";
 import { useDocuments, useHolds, usePeople } from "../api/queries";
-import type { Document, Row } from "../api/types";
+import type { Document } from "../api/types";
 import { stamp } from "../format";
 import { newId } from "../id";
 import { useAsk } from "../ui/ask";
 import { CustomerPicker } from "../ui/customer-picker";
 import { Dialog, oneOf, textOf, wordOf, wordsOf } from "../ui/dialog";
-import { Rows } from "../ui/list";
+import { Rows, RowTable } from "../ui/list";
 import { DocLink, Head, Names, Time } from "../ui/parts";
 import { Search } from "../ui/search";
 import { Answered } from "../ui/state";
@@ -221,13 +221,9 @@ export default function Complaints(): ReactNode {
       </Head>
       <Rows listed={listed} nothing={t("complaint.none")}>
         {(rows) => (
-          <Table<Row>
-            size="small"
-            className="clickable-rows"
-            pagination={false}
-            rowKey={(row) => row.doc.id}
-            dataSource={rows}
-            onRow={(row) => ({ onClick: () => change({ open: row.doc.id }) })}
+          <RowTable
+            rows={rows}
+            open={(row) => change({ open: row.doc.id })}
             columns={[
               {
                 title: word("field", "received"),

@@ -1,16 +1,15 @@
 import { PlusOutlined } from "@ant-design/icons";
-import { Button, Table } from "antd";
+import { Button } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate } from "react-router";
 import { useCommand } from "../api/command";
 import { list, useListed } from "../api/files";
 import { useHolds } from "../api/queries";
-import type { Row } from "../api/types";
 import { dayOf } from "../format";
 import { newId } from "../id";
 import { Dialog, textOf, wordOf } from "../ui/dialog";
-import { Rows } from "../ui/list";
+import { Rows, RowTable } from "../ui/list";
 import { useNow } from "../ui/now";
 import { Flags, Head } from "../ui/parts";
 import { Search } from "../ui/search";
@@ -78,13 +77,9 @@ export default function Customers(): ReactNode {
       </Head>
       <Rows listed={listed} nothing={t("customer.none")}>
         {(rows) => (
-          <Table<Row>
-            size="small"
-            className="clickable-rows"
-            pagination={false}
-            rowKey={(row) => row.doc.id}
-            dataSource={rows}
-            onRow={(row) => ({ onClick: () => void navigate(`/customers/${row.doc.id}`) })}
+          <RowTable
+            rows={rows}
+            open={(row) => void navigate(`/customers/${row.doc.id}`)}
             columns={[
               { title: word("field", "customer.name"), render: (_, row) => <Link to={`/customers/${row.doc.id}`}>{row.summary.title}</Link> },
               { title: word("field", "code"), width: 110, render: (_, row) => row.summary.number },

@@ -8,6 +8,7 @@ import type { Settings } from "../api/types";
 import { money } from "../format";
 import { Dialog, numberOf, textOf } from "../ui/dialog";
 import { Head } from "../ui/parts";
+import { Add, Edit } from "../ui/lines";
 import { Sheet } from "../ui/sheet";
 import { Answered } from "../ui/state";
 import { word } from "../words";
@@ -99,15 +100,6 @@ function Limits({ now, may }: { now: Settings; may: boolean }): ReactNode {
   );
 }
 
-function Add({ open }: { open: () => void }): ReactNode {
-  const { t } = useTranslation();
-  return (
-    <Button size="small" onClick={open}>
-      {t("order.add")}
-    </Button>
-  );
-}
-
 /** 货物检查的项目: what a technician has to look at. Lines are dropped, never deleted. */
 function Checklist({ now, may }: { now: Settings; may: boolean }): ReactNode {
   const { t } = useTranslation();
@@ -149,12 +141,7 @@ function Checklist({ now, may }: { now: Settings; may: boolean }): ReactNode {
           {
             title: "",
             width: 60,
-            render: (_, { key }) =>
-              may && (
-                <Button type="link" size="small" onClick={() => setEditing(key)}>
-                  {t("list.edit")}
-                </Button>
-              ),
+            render: (_, { key }) => may && <Edit open={() => setEditing(key)} />,
           },
         ]}
       />
@@ -199,12 +186,7 @@ function Parts({ now, may }: { now: Settings; may: boolean }): ReactNode {
           {
             title: "",
             width: 60,
-            render: (_, { key }) =>
-              may && (
-                <Button type="link" size="small" onClick={() => setEditing(key)}>
-                  {t("list.edit")}
-                </Button>
-              ),
+            render: (_, { key }) => may && <Edit open={() => setEditing(key)} />,
           },
         ]}
       />
@@ -245,12 +227,7 @@ function Severities({ now, may }: { now: Settings; may: boolean }): ReactNode {
           {
             title: "",
             width: 60,
-            render: (_, { key }) =>
-              may && (
-                <Button type="link" size="small" onClick={() => setEditing(key)}>
-                  {t("list.edit")}
-                </Button>
-              ),
+            render: (_, { key }) => may && <Edit open={() => setEditing(key)} />,
           },
         ]}
       />

@@ -12,6 +12,7 @@ import type { Person, Role } from "../api/types";
 import { newId } from "../id";
 import { useAsk } from "../ui/ask";
 import { Dialog, textOf, wordsOf } from "../ui/dialog";
+import { Edit } from "../ui/lines";
 import { Ago, Head, Time } from "../ui/parts";
 import { Answered } from "../ui/state";
 import { useUrl } from "../ui/url";
@@ -78,9 +79,7 @@ function Staff({ editing, edit }: { editing: string | undefined; edit: (id: stri
                   width: 130,
                   render: (_: unknown, person: Person) => (
                     <span className="inline">
-                      <Button type="link" size="small" onClick={() => edit(person.id)}>
-                        {t("list.edit")}
-                      </Button>
+                      <Edit open={() => edit(person.id)} />
                       {person.id !== me?.staff && (
                         <Button type="link" size="small" danger onClick={() => void leave(person)}>
                           {t("staff.leaves")}

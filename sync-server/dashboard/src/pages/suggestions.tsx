@@ -1,16 +1,16 @@
 import { PlusOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { Button, Drawer, Segmented, Table, Tag } from "antd";
+import { Button, Drawer, Segmented, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useCommand } from "../api/command";
 import { document, list, proposals, useListed } from "../api/files";
 import { useHolds, useMe, usePeople } from "../api/queries";
-import type { Document, Row } from "../api/types";
+import type { Document } from "../api/types";
 import { money, stamp } from "../format";
 import { newId } from "../id";
 import { Dialog, textOf } from "../ui/dialog";
-import { Rows } from "../ui/list";
+import { Rows, RowTable } from "../ui/list";
 import { DocLink, Head, Names, Time } from "../ui/parts";
 import { Search } from "../ui/search";
 import { Answered } from "../ui/state";
@@ -137,13 +137,9 @@ export default function Suggestions(): ReactNode {
       </Head>
       <Rows listed={listed} nothing={t("suggestion.none")}>
         {(rows) => (
-          <Table<Row>
-            size="small"
-            className="clickable-rows"
-            pagination={false}
-            rowKey={(row) => row.doc.id}
-            dataSource={rows}
-            onRow={(row) => ({ onClick: () => change({ open: row.doc.id }) })}
+          <RowTable
+            rows={rows}
+            open={(row) => change({ open: row.doc.id })}
             columns={[
               {
                 title: word("field", "written"),

@@ -216,7 +216,7 @@ function Shown({ id, detail }: { id: string; detail: VisitDetail }): ReactNode {
           </>
         }
         actions={
-          <Button icon={<PrinterOutlined />} href={`/print/visit/${id}${i18n.language === "en" ? "?lang=en" : ""}`} target="_blank">
+          <Button icon={<PrinterOutlined />} href={`/api/visits/${id}/print${i18n.language === "en" ? "?lang=en" : ""}`} target="_blank">
             {t("order.print")}
           </Button>
         }

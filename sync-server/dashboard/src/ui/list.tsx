@@ -1,4 +1,4 @@
-import { Button } from "antd";
+import { Button, Table, type TableColumnsType } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import type { Listed } from "../api/files";
@@ -19,5 +19,20 @@ export function Rows({ listed, nothing, children }: { listed: Listed; nothing: s
         </Button>
       )}
     </>
+  );
+}
+
+/** Rows as lines that open where they are clicked; the first column also holds what keys reach. */
+export function RowTable({ rows, open, columns }: { rows: Row[]; open: (row: Row) => void; columns: TableColumnsType<Row> }): ReactNode {
+  return (
+    <Table<Row>
+      size="small"
+      className="clickable-rows"
+      pagination={false}
+      rowKey={(row) => row.doc.id}
+      dataSource={rows}
+      onRow={(row) => ({ onClick: () => open(row) })}
+      columns={columns}
+    />
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Table, Tag } from "antd";
+import { Table, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useCommand } from "../../api/command";
@@ -6,6 +6,7 @@ import type { Contract, CustomerShown } from "../../api/files";
 import { useHolds } from "../../api/queries";
 import { newId } from "../../id";
 import { Dialog, oneOf, textOf, wordOf } from "../../ui/dialog";
+import { Add, Edit } from "../../ui/lines";
 import { Sheet } from "../../ui/sheet";
 import { word } from "../../words";
 
@@ -32,13 +33,7 @@ export function Contracts({ id, file, today }: { id: string; file: CustomerShown
   return (
     <Sheet
       title={word("field", "contracts")}
-      actions={
-        desk && (
-          <Button size="small" onClick={() => setEditing(newId())}>
-            {t("order.add")}
-          </Button>
-        )
-      }
+      actions={desk && <Add open={() => setEditing(newId())} />}
     >
       {editing !== undefined && (
         <Dialog
@@ -100,11 +95,7 @@ export function Contracts({ id, file, today }: { id: string; file: CustomerShown
                   {
                     title: "",
                     width: 60,
-                    render: (_: unknown, { key }: { key: string }) => (
-                      <Button type="link" size="small" onClick={() => setEditing(key)}>
-                        {t("list.edit")}
-                      </Button>
-                    ),
+                    render: (_: unknown, { key }: { key: string }) => <Edit open={() => setEditing(key)} />,
                   },
                 ]
               : []),

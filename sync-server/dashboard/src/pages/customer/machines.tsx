@@ -1,4 +1,4 @@
-import { Button, Table, Tag } from "antd";
+import { Table, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useCommand } from "../../api/command";
@@ -6,6 +6,7 @@ import type { CustomerShown } from "../../api/files";
 import { useHolds } from "../../api/queries";
 import { newId } from "../../id";
 import { Dialog, textOf, wordOf } from "../../ui/dialog";
+import { Add, Edit } from "../../ui/lines";
 import { Sheet } from "../../ui/sheet";
 import { WarrantyBar } from "../../ui/warranty";
 import { word } from "../../words";
@@ -23,13 +24,7 @@ export function Machines({ id, file, today }: { id: string; file: CustomerShown;
   return (
     <Sheet
       title={word("field", "equipment")}
-      actions={
-        desk && (
-          <Button size="small" onClick={() => setEditing(newId())}>
-            {t("order.add")}
-          </Button>
-        )
-      }
+      actions={desk && <Add open={() => setEditing(newId())} />}
     >
       {editing !== undefined && (
         <Dialog
@@ -114,11 +109,7 @@ export function Machines({ id, file, today }: { id: string; file: CustomerShown;
                 {
                   title: "",
                   width: 60,
-                  render: (_: unknown, { id: key }: { id: string }) => (
-                    <Button type="link" size="small" onClick={() => setEditing(key)}>
-                      {t("list.edit")}
-                    </Button>
-                  ),
+                  render: (_: unknown, { id: key }: { id: string }) => <Edit open={() => setEditing(key)} />,
                 },
               ]
             : []),

@@ -78,7 +78,7 @@ export function Actions({ id, detail }: { id: string; detail: WorkOrderDetail })
           {t("order.redispatch")}
         </Button>
       )}
-      <Button icon={<PrinterOutlined />} href={`/print/dispatch/${id}${i18n.language === "en" ? "?lang=en" : ""}`} target="_blank">
+      <Button icon={<PrinterOutlined />} href={`/api/work-orders/${id}/dispatch/print${i18n.language === "en" ? "?lang=en" : ""}`} target="_blank">
         {t("order.print")}
       </Button>
       {(can("override_entitlement") || can("cancel_work_order")) && (
