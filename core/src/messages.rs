@@ -11,13 +11,16 @@ pub use words::{Words, flag, path};
 use crate::domain::{self, Millis, Rejection, Stamp, Zone, stage::Stage};
 use std::{collections::HashMap, fmt, str::FromStr, sync::OnceLock};
 
-/// A language of screens and forms.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+/// A language of screens and forms; in JSON by its tag.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Language {
     /// Simplified Chinese: the first language.
     #[default]
+    #[serde(rename = "zh-CN")]
     ZhCn,
     /// English.
+    #[serde(rename = "en")]
     En,
 }
 

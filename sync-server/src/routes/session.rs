@@ -16,35 +16,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// A language of the page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-pub(super) enum Tongue {
-    /// Simplified Chinese.
-    #[serde(rename = "zh-CN")]
-    ZhCn,
-    /// English.
-    #[serde(rename = "en")]
-    En,
-}
-
-impl From<Language> for Tongue {
-    fn from(language: Language) -> Self {
-        match language {
-            Language::ZhCn => Self::ZhCn,
-            Language::En => Self::En,
-        }
-    }
-}
-
-impl From<Tongue> for Language {
-    fn from(tongue: Tongue) -> Self {
-        match tongue {
-            Tongue::ZhCn => Self::ZhCn,
-            Tongue::En => Self::En,
-        }
-    }
-}
-
 /// Who signs in. A login name is of one company only.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Credentials {
@@ -72,7 +43,7 @@ pub(super) struct Me {
     /// Their roles now.
     roles: BTreeSet<Role>,
     /// The language they have chosen.
-    language: Option<Tongue>,
+    language: Option<Language>,
     /// When they signed in.
     created: Millis,
     /// When the session ends if it is not used again.
@@ -123,7 +94,7 @@ async fn told(app: &App, who: auth::OfficeSession) -> Result<Shown<Me>, Error> {
         Some(Entity::Staff(staff)) => (staff.name, staff.code),
         _ => Default::default(),
     };
-    let language = users::language(&app.ledger, &who).await?.map(Into::into);
+    let language = users::language(&app.ledger, &who).await?;
     Ok(Shown(Me {
         tenant: who.tenant,
         company,
@@ -265,7 +236,7 @@ pub(super) async fn who_am_i(State(app): State<Arc<App>>, Office(who): Office) -
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Preferences {
     /// The page's language.
-    language: Tongue,
+    language: Language,
 }
 
 /// Sets the language in which one sees the office.
@@ -283,7 +254,7 @@ pub(super) async fn prefer(
     body: Bytes,
 ) -> Result<Shown<Me>, Error> {
     let Preferences { language } = json(&headers, &body)?;
-    users::set_language(&app.ledger, &who, language.into()).await?;
+    users::set_language(&app.ledger, &who, language).await?;
     told(&app, who).await
 }
 
