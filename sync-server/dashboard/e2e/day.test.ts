@@ -102,8 +102,10 @@ describe("a job's way through the office", () => {
     await chip.focus();
     await page.keyboard.press("Space");
     await page.locator(".chip-flying").waitFor();
+    const own = page.locator("tr", { has: page.getByRole("rowheader", { name: /^李卫东/ }) });
+    await own.locator("td:nth-of-type(2).cell-over").waitFor();
     await page.keyboard.press("ArrowRight");
-    await page.locator(".cell-over").waitFor();
+    await own.locator("td:nth-of-type(3).cell-over").waitFor();
     await page.keyboard.press("Space");
     await page.getByText("已保存").first().waitFor();
     const planned = async (): Promise<number | null> => (await office.ask<{ entity: { planned_start: number | null } }>("manager", `/api/work-orders/${id}`)).entity.planned_start;
