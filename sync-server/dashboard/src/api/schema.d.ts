@@ -2644,6 +2644,11 @@ export interface components {
          * @enum {string}
          */
         Kind: "staff" | "settings" | "customer" | "request" | "work_order" | "visit" | "follow_up" | "complaint" | "statement" | "suggestion" | "appraisal";
+        /**
+         * @description A language of screens and forms; in JSON by its tag.
+         * @enum {string}
+         */
+        Language: "zh-CN" | "en";
         /** @description What is wrong with a line. */
         LineErrorShown: {
             /** @description Stable code. */
@@ -2676,7 +2681,7 @@ export interface components {
             created: components["schemas"]["Millis"];
             /** @description When the session ends if it is not used again. */
             expires: components["schemas"]["Millis"];
-            language: components["schemas"]["Tongue"] | null;
+            language: components["schemas"]["Language"] | null;
             /** @description Login name. */
             login: string;
             /** @description Their name. */
@@ -2878,7 +2883,7 @@ export interface components {
         /** @description What somebody chooses for themselves. */
         Preferences: {
             /** @description The page's language. */
-            language: components["schemas"]["Tongue"];
+            language: components["schemas"]["Language"];
         };
         /** @description What went wrong. */
         Problem: {
@@ -3763,11 +3768,6 @@ export interface components {
                 [key: string]: number;
             };
         };
-        /**
-         * @description A language of the page.
-         * @enum {string}
-         */
-        Tongue: "zh-CN" | "en";
         /**
          * @description What a figure's numerator counts.
          * @enum {string}
