@@ -102,6 +102,11 @@ impl Error {
         Error::Bad { code, field: field.into(), detail: detail.into() }
     }
 
+    /// A place in a list that no list answered.
+    pub fn bad_after() -> Self {
+        Self::bad("bad_after", "after", "not a place that a list answered")
+    }
+
     /// An address that cannot be listened on.
     pub fn listen(addr: std::net::SocketAddr, e: std::io::Error) -> Self {
         match e.kind() {

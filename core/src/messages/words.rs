@@ -40,8 +40,8 @@ pub fn path(lang: Language, kind: Kind, path: &str) -> String {
 /// A flag of a list's row, such as `cancelled_but_completed:…`, in a few words.
 pub fn flag(lang: Language, flag: &str) -> String {
     let (name, about) = flag.split_once(':').unwrap_or((flag, ""));
-    // A signature's flag names its place.
-    let role = find(lang, &format!("signoff_role.{about}")).unwrap_or(about);
+    // A signature's flag names who signed.
+    let role = find(lang, &format!("role.{about}")).unwrap_or(about);
     match find(lang, &format!("flag.{name}")) {
         Some(_) => tf(lang, &format!("flag.{name}"), &[("role", role)]),
         None => name.to_owned(),
@@ -212,6 +212,13 @@ mod tests {
 
     fn words(lang: Language) -> Words<'static> {
         Words { lang, utc_offset_minutes: 480, names: &names }
+    }
+
+    #[test]
+    fn flags_are_told() {
+        assert_eq!(flag(Language::ZhCn, "signoff_voided:finance"), "财务签字后派遣单内容有改动");
+        assert_eq!(flag(Language::En, "signature_voided"), "the form was changed after the customer signed");
+        assert_eq!(flag(Language::En, "unheard_of:1"), "unheard_of");
     }
 
     #[test]

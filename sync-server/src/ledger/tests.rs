@@ -515,7 +515,7 @@ async fn garbage_is_set_aside_and_the_rest_passes() {
     let answer = s.town.ledger.sync(&s.first.session, request).await.unwrap();
     assert_eq!(Phone::fate(&answer, opened), &Fate::Accepted);
     assert_eq!(answer.verdicts.iter().filter(|v| matches!(v.fate, Fate::SetAside { .. })).count(), 2);
-    assert_eq!(s.town.memory.aside(s.town.tenant, true, 10).await.unwrap().len(), 2);
+    assert_eq!(s.town.ledger.aside(s.town.tenant, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -543,7 +543,7 @@ async fn the_guilty_and_what_depends_on_it_are_set_aside_and_the_innocent_pass()
     assert_eq!(Phone::fate(&answer, innocent), &Fate::Accepted);
     assert_eq!(s.town.heads(s.visit).await, vec![good]);
     let aside: BTreeMap<_, SetAside> =
-        s.town.memory.aside(s.town.tenant, true, 10).await.unwrap().into_iter().map(|a| (a.hash, a)).collect();
+        s.town.ledger.aside(s.town.tenant, 10).await.unwrap().into_iter().map(|a| (a.hash, a)).collect();
     assert_eq!(aside.len(), 2);
     assert_eq!(aside[&on_top].because_of, Some(bad));
     assert!(!aside[&bad].body.is_empty());
@@ -555,7 +555,7 @@ async fn the_guilty_and_what_depends_on_it_are_set_aside_and_the_innocent_pass()
         vec![Push { doc: s.visit.into(), kind: Kind::Visit, changes: vec![body(bad), body(on_top)], sealed: None }];
     let answer = s.town.ledger.sync(&s.first.session, again).await.unwrap();
     assert!(answer.verdicts.iter().all(|v| matches!(v.fate, Fate::SetAside { .. })));
-    assert_eq!(s.town.memory.aside(s.town.tenant, true, 10).await.unwrap().len(), 2);
+    assert_eq!(s.town.ledger.aside(s.town.tenant, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -1380,7 +1380,7 @@ async fn of_two_who_decide_at_once_one_has_decided_and_the_other_has_done_nothin
         let mut s = Story::new(57).await;
         let (bad, _) = s.guilty().await;
         assert!(matches!(s.decide(bad, &amend(&s, "")).await, Err(Error::Refused(_))));
-        assert!(s.town.memory.aside(s.town.tenant, true, 9).await.unwrap().iter().any(|a| a.hash == bad));
+        assert!(s.town.ledger.aside(s.town.tenant, 9).await.unwrap().iter().any(|a| a.hash == bad));
     }
 }
 
@@ -1433,7 +1433,7 @@ async fn what_rests_on_a_refused_change_is_set_aside_also_from_another_phone_and
     let later = s.second.write::<Visit>(s.visit, |v| v.diagnosis = Text("泵".into()));
     let answer = s.second.once(&s.town).await;
     assert!(matches!(Phone::fate(&answer, later), Fate::SetAside { code, .. } if code == "depends_on_refused"));
-    let rows = s.town.memory.aside(s.town.tenant, true, 9).await.unwrap();
+    let rows = s.town.ledger.aside(s.town.tenant, 9).await.unwrap();
     let row = rows.iter().find(|r| r.hash == later).unwrap();
     assert_eq!((row.because_of, row.staff, row.device), (Some(bad), b, s.second.session.device));
     // In order they can be accepted, once the second phone has been heard of again.
@@ -1598,7 +1598,7 @@ async fn pushed_in(deeds: &[(u8, bool)], cuts: &[usize], repeat: bool, late: boo
             send(&mut s, p == 1, line).await;
         }
         let log = s.town.memory.log(s.town.tenant, 0, usize::MAX).await.unwrap();
-        let aside = s.town.memory.aside(s.town.tenant, true, 10_000).await.unwrap();
+        let aside = s.town.ledger.aside(s.town.tenant, 10_000).await.unwrap();
         after.push((log.len(), aside.len()));
         s.town.log_is_whole().await;
         let log: BTreeSet<_> = log.into_iter().map(|r| r.hash).collect();

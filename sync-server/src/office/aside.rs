@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gate::{Offer, Outcome, Placed, Screened};
 use crate::ledger::draft::Draft;
 use crate::ledger::{Ledger, Session};
-use crate::storage::{AsideDecision, Audit, Batch, SetAside, View};
+use crate::storage::{AsideDecision, AsidePlace, AsideQuery, Audit, Batch, SetAside, View};
 use onsite_core::document::{Change, Doc, leaves};
 use onsite_core::domain::authority::may_write;
 use onsite_core::domain::{
@@ -16,11 +16,12 @@ use onsite_core::store::rescue;
 use onsite_core::sync::protocol::{Fate, Push};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::str::FromStr;
 use utoipa::ToSchema;
 
-/// Most refused changes told at once: the newest.
-const SHOWN: usize = 500;
 /// Most leaves told of one refused change.
 const LEAVES: usize = 100;
 
@@ -70,6 +71,31 @@ pub struct RefusedRow {
     pub leaves: Vec<RefusedLeaf>,
     /// What the office decided.
     pub decided: Option<AsideDecision>,
+}
+
+impl fmt::Display for AsidePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0.0.0, self.1, self.2)
+    }
+}
+
+impl FromStr for AsidePlace {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut parts = text.splitn(3, '.');
+        let mut part = || parts.next().ok_or_else(Error::bad_after);
+        let (at, doc, hash) = (part()?, part()?, part()?);
+        let place = (|| Some(Self(Reverse(Millis(at.parse().ok()?)), doc.parse().ok()?, hash.parse().ok()?)))();
+        place.ok_or_else(Error::bad_after)
+    }
+}
+
+impl RefusedRow {
+    /// Its place among all.
+    pub fn place(&self) -> AsidePlace {
+        AsidePlace(Reverse(self.at), self.doc.id, self.hash)
+    }
 }
 
 /// What the office decides about a refused change.
@@ -132,12 +158,12 @@ fn leaves_of(row: &SetAside, doc: &Doc, others: &[SetAside]) -> onsite_core::Res
 }
 
 impl Ledger {
-    /// Refused edits, newest first: as their phones show them, those not decided about, or (`decided`) all.
+    /// Refused edits, newest first: as their phones show them.
     ///
     /// # Errors
     /// The storage's.
-    pub async fn refused_rows(&self, tenant: TenantId, decided: bool) -> Result<Vec<RefusedRow>> {
-        let rows = self.storage().aside(tenant, !decided, SHOWN).await?;
+    pub async fn refused_rows(&self, tenant: TenantId, query: &AsideQuery) -> Result<Vec<RefusedRow>> {
+        let rows = self.storage().aside(tenant, query).await?;
         let docs: Vec<DocId> = rows.iter().map(|r| r.doc).collect::<BTreeSet<_>>().into_iter().collect();
         let mut all: HashMap<DocId, Vec<SetAside>> = HashMap::new();
         for aside in self.storage().aside_of(tenant, &docs).await? {
@@ -184,7 +210,7 @@ impl Ledger {
 
     /// Refused changes nobody has decided, newest first.
     pub async fn aside(&self, tenant: TenantId, limit: usize) -> Result<Vec<SetAside>> {
-        self.storage().aside(tenant, true, limit).await
+        self.storage().aside(tenant, &AsideQuery { open: true, limit, ..AsideQuery::default() }).await
     }
 
     /// Decides about a refused change.

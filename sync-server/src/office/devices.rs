@@ -6,7 +6,7 @@ use crate::auth;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, pull};
 use crate::office::aside::RefusedRow;
-use crate::storage::{Device, DeviceSync, Key, Query, SyncNote, Tenant, View};
+use crate::storage::{AsideQuery, Device, DeviceSync, Key, Query, SyncNote, Tenant, View};
 use onsite_core::domain::{ChangeHash, DeviceId, DocRef, Millis, StaffId, TenantId};
 use onsite_core::sync::protocol::Cursor;
 use serde::Serialize;
@@ -169,8 +169,9 @@ impl Ledger {
         let device = device.ok_or_else(|| Error::NotFound(format!("no device {id}")))?;
         let sync = self.storage().device_sync(tenant, id).await?;
         let told = auth::told_to_wipe(self, tenant).await?.contains(&id);
-        let mut refused = self.refused_rows(tenant, false).await?;
-        refused.retain(|r| r.device == id);
+        // A phone's are bounded by its quota.
+        let theirs = AsideQuery { open: true, device: Some(id), after: None, limit: usize::MAX };
+        let refused = self.refused_rows(tenant, &theirs).await?;
         let row = DeviceRow::of(device, sync, refused.len() as u64, told, &company, self.env().now());
         Ok(DeviceDetail { device: row, syncs: self.storage().sync_notes(tenant, id).await?, refused })
     }

@@ -9,6 +9,8 @@ use onsite_core::domain::figures::{CallFacts, Case, FigureName, Figures, JobFact
 use onsite_core::domain::{Date, DocId, DocRef, Kind, Millis, Quarter, Settings, StaffId, TenantId, Zone};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use utoipa::ToSchema;
 
@@ -18,8 +20,6 @@ const KEPT: usize = 8;
 const KEPT_JOBS: usize = 100_000;
 /// Most periods of a trend.
 const PERIODS: usize = 60;
-/// Most cases told: the newest.
-const CASES: usize = 1_000;
 
 /// Figures of a period.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
@@ -51,7 +51,7 @@ pub enum Step {
 }
 
 /// How a case counted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
     /// In the numerator.
@@ -62,6 +62,17 @@ pub enum Counted {
     Unknown,
     /// As it says for now: it may still change.
     Provisional,
+}
+
+impl Counted {
+    fn of(case: &Case) -> Self {
+        match case.adds {
+            None => Self::Unknown,
+            Some(_) if case.provisional => Self::Provisional,
+            Some((0, _)) if case.figure.unit() == Unit::Share => Self::Miss,
+            Some(_) => Self::Hit,
+        }
+    }
 }
 
 /// A case that a figure is summed from.
@@ -77,6 +88,48 @@ pub struct FigureCase {
     pub counted: Counted,
     /// What it adds to the numerator, where that is more than one or nothing.
     pub value: Option<i64>,
+}
+
+/// A part of the cases that a figure is summed from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct FigureCases {
+    /// How many there are in all, by how they counted.
+    pub counts: BTreeMap<Counted, u64>,
+    /// This part's, newest first.
+    pub rows: Vec<FigureCase>,
+    /// Ask again with this as `after` for more.
+    pub next: Option<String>,
+}
+
+/// A place among the cases of a figure: a document, and how many of its cases were told up to there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CasePlace(std::cmp::Reverse<DocId>, usize);
+
+impl fmt::Display for CasePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0.0, self.1)
+    }
+}
+
+impl FromStr for CasePlace {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let place = text.split_once('.').and_then(|(doc, nth)| Some((doc.parse().ok()?, nth.parse().ok()?)));
+        let (doc, nth) = place.ok_or_else(Error::bad_after)?;
+        Ok(Self(std::cmp::Reverse(doc), nth))
+    }
+}
+
+/// Which part of the cases is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CasesWanted {
+    /// Only those that counted so.
+    pub counted: Option<Counted>,
+    /// Goes on after this place.
+    pub after: Option<CasePlace>,
+    /// At most so many.
+    pub limit: usize,
 }
 
 /// Days of the company's calendar, both included; open ends are the quarter's first day and today.
@@ -231,7 +284,7 @@ impl Ledger {
         .await
     }
 
-    /// The cases that one figure of a period is summed from: the newest, those that did not go well first.
+    /// A part of the cases that one figure of a period is summed from, newest first.
     ///
     /// # Errors
     /// `bad_period`; the storage's.
@@ -241,34 +294,51 @@ impl Ledger {
         figure: FigureName,
         days: Days,
         staff: Option<StaffId>,
-    ) -> Result<Vec<FigureCase>> {
+        wanted: CasesWanted,
+    ) -> Result<FigureCases> {
         let (period, settings, facts, now) = self.reckoned(tenant, days).await?;
-        let mut cases = aside(move || {
+        let (counts, cases) = aside(move || {
             let mut cases: Vec<Case> = Vec::new();
             let reckoning = Reckoning::new(&facts.jobs, &facts.calls, &settings, now);
             reckoning.each(period, staff, |case| cases.extend((case.figure == figure).then_some(case)));
-            cases
+            cases.sort_by_key(|c| std::cmp::Reverse(c.doc.id));
+            part(cases, wanted)
         })
         .await?;
-        cases.sort_by_key(|c| std::cmp::Reverse(c.doc.id));
-        cases.truncate(CASES);
-        let docs: Vec<DocId> = cases.iter().map(|c| c.doc.id).collect();
+        let more = cases.len() > wanted.limit;
+        let next =
+            wanted.limit.checked_sub(1).and_then(|last| cases.get(last)).filter(|_| more).map(|(place, _)| *place);
+        let docs: Vec<DocId> = cases.iter().map(|(_, c)| c.doc.id).collect();
         let views = self.storage().views(tenant, &docs).await?;
         let named: HashMap<DocId, (String, String)> =
             views.into_iter().map(|v| (v.summary.doc.id, (v.summary.number, v.summary.title))).collect();
-        let shown = cases.into_iter().map(|case| {
+        let shown = cases.into_iter().take(wanted.limit).map(|(_, case)| {
             let (number, title) = named.get(&case.doc.id).cloned().unwrap_or_default();
-            let counted = match case.adds {
-                None => Counted::Unknown,
-                Some(_) if case.provisional => Counted::Provisional,
-                Some((0, _)) if figure.unit() == Unit::Share => Counted::Miss,
-                Some(_) => Counted::Hit,
-            };
             let value = case.adds.map(|(n, _)| n).filter(|_| figure.unit() != Unit::Share);
-            FigureCase { doc: case.doc, number, title, counted, value }
+            FigureCase { doc: case.doc, number, title, counted: Counted::of(&case), value }
         });
-        Ok(shown.collect())
+        Ok(FigureCases { counts, rows: shown.collect(), next: next.map(|place| place.to_string()) })
     }
+}
+
+/// Counts all cases; keeps one more than is wanted of those after a place, each with its own.
+fn part(cases: Vec<Case>, wanted: CasesWanted) -> (BTreeMap<Counted, u64>, Vec<(CasePlace, Case)>) {
+    let (mut counts, mut kept, mut last) = (BTreeMap::new(), Vec::new(), None);
+    for case in cases {
+        let nth = match last {
+            Some(CasePlace(doc, nth)) if doc.0 == case.doc.id => nth + 1,
+            _ => 1,
+        };
+        let place = CasePlace(std::cmp::Reverse(case.doc.id), nth);
+        last = Some(place);
+        let counted = Counted::of(&case);
+        *counts.entry(counted).or_default() += 1;
+        let wants = wanted.counted.is_none_or(|c| c == counted) && wanted.after.is_none_or(|after| place > after);
+        if wants && kept.len() <= wanted.limit {
+            kept.push((place, case));
+        }
+    }
+    (counts, kept)
 }
 
 /// The moments of a period of days.

@@ -2,7 +2,7 @@
 
 use super::{Asked, Office, Shown};
 use crate::office::appraisals::{ProposalShown, Wanted};
-use crate::office::figures::{Days, FigureCase, FiguresOf, FiguresShown, Step};
+use crate::office::figures::{CasesWanted, Counted, Days, FigureCases, FiguresOf, FiguresShown, Step};
 use crate::{App, error::Error};
 use axum::extract::State;
 use onsite_core::domain::figures::FigureName;
@@ -10,6 +10,11 @@ use onsite_core::domain::{Date, StaffId};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
+
+/// Cases of a figure in an answer where nothing is said.
+const CASES: usize = 50;
+/// Most of them in one.
+const MOST_CASES: usize = 200;
 
 /// Which proposals are asked for.
 #[derive(Deserialize, Default, IntoParams)]
@@ -127,21 +132,33 @@ pub(super) struct CasesAsked {
     /// Only of this person's jobs and calls.
     #[serde(default)]
     staff: Option<StaffId>,
+    /// Only those that counted so.
+    #[serde(default)]
+    counted: Option<Counted>,
+    /// Goes on after this place: `next` of an earlier part.
+    #[serde(default)]
+    after: Option<String>,
+    /// Cases: 50 where absent, at most 200.
+    #[serde(default)]
+    limit: Option<usize>,
 }
 
-/// The jobs and calls that a figure is summed from, newest first.
+/// The jobs and calls that a figure is summed from, newest first, a part at a time.
 #[utoipa::path(
     get,
     path = "/api/figures/jobs",
     tag = "figures",
     params(CasesAsked),
-    responses((status = 200, body = Vec<FigureCase>)),
+    responses((status = 200, body = FigureCases)),
 )]
 pub(super) async fn cases(
     State(app): State<Arc<App>>,
     Office(who): Office,
     Asked(asked): Asked<CasesAsked>,
-) -> Result<Shown<Vec<FigureCase>>, Error> {
+) -> Result<Shown<FigureCases>, Error> {
     let days = Days { from: asked.from, to: asked.to };
-    app.ledger.figure_cases(who.tenant, asked.figure, days, asked.staff).await.map(Shown)
+    let after = asked.after.map(|place| place.parse()).transpose()?;
+    let limit = asked.limit.unwrap_or(CASES).clamp(1, MOST_CASES);
+    let wanted = CasesWanted { counted: asked.counted, after, limit };
+    app.ledger.figure_cases(who.tenant, asked.figure, days, asked.staff, wanted).await.map(Shown)
 }

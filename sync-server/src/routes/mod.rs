@@ -456,7 +456,7 @@ impl<S: Sync> FromRequestParts<S> for Tongue {
 pub(crate) fn place(text: Option<&str>) -> Result<Option<Key>, Error> {
     let Some(text) = text else { return Ok(None) };
     let place = text.split_once('.').and_then(|(due, doc)| Some((due.parse().ok()?, doc.parse().ok()?)));
-    let (due, doc) = place.ok_or_else(|| Error::bad("bad_after", "after", "not a place that a list answered"))?;
+    let (due, doc) = place.ok_or_else(Error::bad_after)?;
     Ok(Some(Key { due, doc }))
 }
 

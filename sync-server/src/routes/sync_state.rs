@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::office::AsideCommand;
 use crate::office::aside::RefusedRow;
 use crate::office::devices::{ClashItem, DeviceDetail, DeviceRow};
+use crate::storage::AsideQuery;
 use crate::{App, auth};
 use axum::{
     body::Bytes,
@@ -23,6 +24,8 @@ use utoipa::{IntoParams, ToSchema};
 const MANAGERS: [Role; 2] = [Role::Admin, Role::ServiceManager];
 /// Documents with clashes on a page: each is loaded.
 const CLASHES: usize = 50;
+/// Refused edits on a page: the document of each is loaded.
+const REFUSED: usize = 50;
 /// Audit entries on a page.
 const ENTRIES: usize = 100;
 
@@ -158,6 +161,19 @@ pub(super) async fn clashes(
 pub(super) struct RefusedAsked {
     /// Those decided about, too.
     decided: bool,
+    /// Goes on after this place: `next` of an earlier part.
+    after: Option<String>,
+    /// Edits: 50 where absent, and at most.
+    limit: Option<usize>,
+}
+
+/// A part of the refused edits.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RefusedPage {
+    /// Its edits, newest first.
+    rows: Vec<RefusedRow>,
+    /// Ask again with this as `after` for more.
+    next: Option<String>,
 }
 
 /// Refused edits, as their phones show them: what was written, and what stands.
@@ -166,14 +182,19 @@ pub(super) struct RefusedAsked {
     path = "/api/set-aside",
     tag = "sync",
     params(RefusedAsked),
-    responses((status = 200, body = Vec<RefusedRow>)),
+    responses((status = 200, body = RefusedPage)),
 )]
 pub(super) async fn set_aside(
     State(app): State<Arc<App>>,
     Office(who): Office,
     Asked(asked): Asked<RefusedAsked>,
-) -> Result<Shown<Vec<RefusedRow>>, Error> {
-    app.ledger.refused_rows(who.tenant, asked.decided).await.map(Shown)
+) -> Result<Shown<RefusedPage>, Error> {
+    let after = asked.after.map(|place| place.parse()).transpose()?;
+    let limit = asked.limit.unwrap_or(REFUSED).clamp(1, REFUSED);
+    let query = AsideQuery { open: !asked.decided, device: None, after, limit };
+    let rows = app.ledger.refused_rows(who.tenant, &query).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|r| r.place().to_string());
+    Ok(Shown(RefusedPage { rows, next }))
 }
 
 /// Decides about a refused edit.

@@ -47,6 +47,10 @@ fn phone(n: u64, code: &str) -> Device {
     }
 }
 
+fn asides(open: bool, limit: usize) -> AsideQuery {
+    AsideQuery { open, limit, ..AsideQuery::default() }
+}
+
 fn contact(n: u64, pushes: u64) -> DeviceSync {
     DeviceSync {
         device: device(n),
@@ -262,8 +266,8 @@ async fn conform(s: &dyn Storage) {
     let decide = Batch { decisions: vec![(doc(2), hash(20), verdict)], ..batch(Vec::new()) };
     s.commit(T, decide.clone()).await.unwrap();
     assert_eq!(s.commit(T, decide).await.unwrap_err().code(), "already_decided");
-    assert_eq!(s.aside(T, true, 9).await.unwrap(), [refused(doc(2), 21, 2)]);
-    assert_eq!(s.aside(T, false, 1).await.unwrap().len(), 1);
+    assert_eq!(s.aside(T, &asides(true, 9)).await.unwrap(), [refused(doc(2), 21, 2)]);
+    assert_eq!(s.aside(T, &asides(false, 1)).await.unwrap().len(), 1);
     assert_eq!(s.aside_of(T, &[doc(2), doc(2)]).await.unwrap().len(), 2);
     s.put_device(T, Device { revoked: Some(NOW), ..phone(1, "A1") }).await.unwrap();
     let from = Batch { device: Some(device(1)), ..batch(Vec::new()) };
@@ -416,15 +420,28 @@ async fn conform(s: &dyn Storage) {
         |asides: Vec<SetAside>| Batch { device: Some(device(3)), aside: asides, aside_quota: 2, ..batch(Vec::new()) };
     s.commit(T, refusing(vec![of(60), of(61)])).await.unwrap();
     s.commit(T, refusing(vec![of(61)])).await.unwrap();
-    let before = s.aside(T, false, 99).await.unwrap();
+    let before = s.aside(T, &asides(false, 99)).await.unwrap();
     let mut more = refusing(vec![of(62)]);
     more.docs.push(write(s, doc(2), Kind::Customer, 410, "x").await);
     assert_eq!(s.commit(T, more).await.unwrap_err().code(), "set_aside_quota");
-    assert_eq!(s.aside(T, false, 99).await.unwrap(), before, "nothing of it was taken");
+    assert_eq!(s.aside(T, &asides(false, 99)).await.unwrap(), before, "nothing of it was taken");
     assert!(!s.knows(T, doc(2), &[hash(410)]).await.unwrap());
     let verdict = AsideDecision { verdict: "dismissed".into(), by: staff(1), at: NOW, reason: String::new() };
     s.commit(T, Batch { decisions: vec![(doc(2), hash(60), verdict)], ..batch(Vec::new()) }).await.unwrap();
     s.commit(T, refusing(vec![of(62)])).await.unwrap();
+    // One after another they are the same; those of one phone alone.
+    let all = s.aside(T, &asides(false, 99)).await.unwrap();
+    let (mut walked, mut query) = (Vec::new(), asides(false, 1));
+    while let [row] = s.aside(T, &query).await.unwrap().as_slice() {
+        query.after = Some(row.into());
+        walked.push(row.clone());
+    }
+    assert_eq!(walked, all);
+    assert!(all.is_sorted_by_key(AsidePlace::from));
+    let theirs = AsideQuery { device: Some(device(1)), ..asides(true, 99) };
+    let expected: Vec<_> = all.iter().filter(|a| a.device == device(1) && a.decided.is_none()).cloned().collect();
+    assert_eq!(s.aside(T, &theirs).await.unwrap(), expected);
+    assert!(s.aside(T, &AsideQuery { device: Some(device(77)), ..theirs }).await.unwrap().is_empty());
     s.commit(T, Batch { aside_quota: 0, ..refusing(vec![of(63)]) }).await.unwrap();
 
     // Records.
@@ -680,7 +697,7 @@ async fn schema_1_is_opened_and_upgraded() {
     let mut sum = Digest::default();
     s.held(T, staff(1)).await.unwrap().iter().for_each(|h| xor(&mut sum, doc_digest(h.doc, &h.heads)));
     assert_eq!((scan.head, sum), (8, scan.digest));
-    assert_eq!(s.aside(T, true, 9).await.unwrap(), [refused(doc(2), 21, 2)]);
+    assert_eq!(s.aside(T, &asides(true, 9)).await.unwrap(), [refused(doc(2), 21, 2)]);
     assert_eq!(s.device_sync(T, device(1)).await.unwrap(), Some(contact(1, 2)));
     assert!(audit_holds(&s.audit_log(T, 0, 9).await.unwrap()));
     assert_eq!(s.record(GLOBAL, "t", "a", NOW).await.unwrap().unwrap().body, json!({"n": 1.5}));

@@ -480,11 +480,16 @@ impl Storage for MemoryStorage {
         self.read(tenant, |c| Ok(c.aside.values().filter(|a| docs.contains(&a.doc)).cloned().collect()))
     }
 
-    async fn aside(&self, tenant: TenantId, open: bool, limit: usize) -> Result<Vec<SetAside>> {
+    async fn aside(&self, tenant: TenantId, query: &AsideQuery) -> Result<Vec<SetAside>> {
         self.read(tenant, |c| {
-            let mut rows: Vec<_> = c.aside.values().filter(|a| !open || a.decided.is_none()).cloned().collect();
-            rows.sort_by_key(|a| (std::cmp::Reverse(a.at), a.doc, a.hash));
-            rows.truncate(limit);
+            let asked = |a: &&SetAside| {
+                (!query.open || a.decided.is_none())
+                    && query.device.is_none_or(|d| d == a.device)
+                    && query.after.is_none_or(|place| AsidePlace::from(*a) > place)
+            };
+            let mut rows: Vec<_> = c.aside.values().filter(asked).cloned().collect();
+            rows.sort_by_key(|a| AsidePlace::from(a));
+            rows.truncate(query.limit);
             Ok(rows)
         })
     }

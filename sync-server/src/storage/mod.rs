@@ -25,6 +25,7 @@ use onsite_core::domain::{
 use onsite_core::sync::protocol::{Account, Digest, Held};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The pseudo-person who reads what everybody gets (staff, settings).
@@ -136,6 +137,29 @@ impl FactQuery {
     /// Everything of a kind.
     pub fn all(kind: Kind) -> Self {
         Self { kind, statuses: Vec::new(), starts: None }
+    }
+}
+
+/// Which refused changes are wanted, newest first. All conditions hold together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AsideQuery {
+    /// Only those nobody has decided.
+    pub open: bool,
+    /// Only of this device.
+    pub device: Option<DeviceId>,
+    /// Goes on after this place.
+    pub after: Option<AsidePlace>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The place of a refused change among all, newest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct AsidePlace(pub Reverse<Millis>, pub DocId, pub ChangeHash);
+
+impl From<&SetAside> for AsidePlace {
+    fn from(row: &SetAside) -> Self {
+        Self(Reverse(row.at), row.doc, row.hash)
     }
 }
 
@@ -680,8 +704,8 @@ pub trait Storage: Send + Sync + 'static {
     // ---- refused changes ----
     /// Refused changes of these documents, by (document, hash).
     async fn aside_of(&self, tenant: TenantId, docs: &[DocId]) -> Result<Vec<SetAside>>;
-    /// Refused changes, newest first; `open`: only those undecided.
-    async fn aside(&self, tenant: TenantId, open: bool, limit: usize) -> Result<Vec<SetAside>>;
+    /// Refused changes, newest first.
+    async fn aside(&self, tenant: TenantId, query: &AsideQuery) -> Result<Vec<SetAside>>;
 
     // ---- read model ----
     /// Rows of documents, those that exist, in the order asked.

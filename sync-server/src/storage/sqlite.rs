@@ -1355,11 +1355,31 @@ impl Storage for SqliteStorage {
         .await
     }
 
-    async fn aside(&self, tenant: TenantId, open: bool, limit: usize) -> Result<Vec<SetAside>> {
+    async fn aside(&self, tenant: TenantId, query: &AsideQuery) -> Result<Vec<SetAside>> {
+        let AsideQuery { open, device, after, limit } = *query;
         self.read(tenant, move |conn| {
-            let open = if open { " AND decision IS NULL" } else { "" };
-            let sql = format!("{ASIDE} WHERE tenant = ?1{open} ORDER BY at DESC, doc, hash LIMIT ?2");
-            all(conn, &sql, params![tenant.as_bytes(), most(limit)], aside_row)
+            let mut sql = format!("{ASIDE} WHERE tenant = ?1");
+            let mut given = vec![Value::Blob(tenant.as_bytes().to_vec()), Value::Integer(most(limit))];
+            if open {
+                sql.push_str(" AND decision IS NULL");
+            }
+            if let Some(device) = device {
+                given.push(Value::Blob(device.as_bytes().to_vec()));
+                sql.push_str(&format!(" AND device = ?{}", given.len()));
+            }
+            if let Some(AsidePlace(Reverse(at), doc, hash)) = after {
+                let n = given.len();
+                given.push(Value::Integer(at.0));
+                given.extend([doc.as_bytes().to_vec(), hash.0.to_vec()].map(Value::Blob));
+                sql.push_str(&format!(
+                    " AND at <= ?{0} AND (at < ?{0} OR (doc, hash) > (?{1}, ?{2}))",
+                    n + 1,
+                    n + 2,
+                    n + 3
+                ));
+            }
+            sql.push_str(" ORDER BY at DESC, doc, hash LIMIT ?2");
+            all(conn, &sql, params_from_iter(given), aside_row)
         })
         .await
     }

@@ -15,7 +15,7 @@ use onsite_core::sync::protocol::{Fate, Push, SyncAnswer, SyncRequest, VERSION};
 use onsite_core::sync::session::{Effect, Event, Failure};
 use onsite_server::ledger::Session;
 use onsite_server::office::AsideCommand;
-use onsite_server::storage::{Audit, BlobRow, GLOBAL, Record, SqliteStorage, audit_holds};
+use onsite_server::storage::{AsideQuery, Audit, BlobRow, GLOBAL, Record, SqliteStorage, audit_holds};
 use rusqlite::Connection;
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -270,7 +270,9 @@ async fn aside_of_pushes(
             trespass(town, camera, &phones[dice.below(3)].1, n as u8).await?;
         }
         1 => {
-            if let Some(open) = storage.aside(town.tenant, true, 1).await?.pop() {
+            if let Some(open) =
+                storage.aside(town.tenant, &AsideQuery { open: true, limit: 1, ..AsideQuery::default() }).await?.pop()
+            {
                 let decision = match dice.percent(50) {
                     true => AsideCommand::Dismiss { reason: "假的".into() },
                     false => AsideCommand::Accept { reason: "真的".into() },

@@ -11,7 +11,7 @@ use onsite_core::domain::{
 use onsite_core::store::blobs::BlobState;
 use onsite_core::store::{Blobs as _, View, chunks, meta, outbox, views};
 use onsite_core::sync::protocol::{Digest, Held};
-use onsite_server::storage::{self, Place, audit_holds, doc_digest, xor};
+use onsite_server::storage::{self, AsideQuery, Place, audit_holds, doc_digest, xor};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,13 +124,14 @@ fn books(world: &World, tenant: TenantId) -> Result<Books, String> {
     let ids: Vec<DocId> = histories.keys().copied().collect();
     let loaded = world.server.wait(storage.load(tenant, &ids)).map_err(|e| wait("load", e))?;
     must(loaded.len() == ids.len(), || "a document of the log cannot be loaded".into())?;
+    let everything = AsideQuery { limit: usize::MAX, ..AsideQuery::default() };
     let mut books = Books {
         tenant,
         log: once,
         docs: BTreeMap::new(),
         views: BTreeMap::new(),
         entities: BTreeMap::new(),
-        aside: world.server.wait(storage.aside(tenant, false, 1 << 20)).map_err(|e| wait("aside", e))?,
+        aside: world.server.wait(storage.aside(tenant, &everything)).map_err(|e| wait("aside", e))?,
         proven: RefCell::default(),
     };
     for stored in loaded {

@@ -5,8 +5,9 @@ use onsite_core::domain::{ChangeHash, DeviceId, DocId, DocRef, Kind, Millis, Sha
 use onsite_core::sync::protocol::{Digest, Held};
 use onsite_server::error::Result;
 use onsite_server::storage::{
-    Audit, AuditRow, Batch, BlobRow, Bodies, Column, Committed, Device, DeviceSync, FactQuery, FactRow, Loaded, LogRow,
-    MemoryStorage, Place, Query, ReadMark, Record, Scan, SetAside, Storage, SyncNote, Tenant, View, Waiting, Want,
+    AsideQuery, Audit, AuditRow, Batch, BlobRow, Bodies, Column, Committed, Device, DeviceSync, FactQuery, FactRow,
+    Loaded, LogRow, MemoryStorage, Place, Query, ReadMark, Record, Scan, SetAside, Storage, SyncNote, Tenant, View,
+    Waiting, Want,
 };
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -54,7 +55,7 @@ restless! {
     fn mark_seen(tenant: TenantId, doc: DocId, mark: ReadMark) -> Committed;
     fn counter(tenant: TenantId, name: &str) -> u64;
     fn aside_of(tenant: TenantId, docs: &[DocId]) -> Vec<SetAside>;
-    fn aside(tenant: TenantId, open: bool, limit: usize) -> Vec<SetAside>;
+    fn aside(tenant: TenantId, query: &AsideQuery) -> Vec<SetAside>;
     fn views(tenant: TenantId, docs: &[DocId]) -> Vec<View>;
     fn children(tenant: TenantId, kind: Kind, parent: DocId) -> Vec<DocId>;
     fn list(tenant: TenantId, query: &Query) -> Vec<View>;

@@ -41,7 +41,7 @@ fn refused(phone: &Phone) -> Vec<RefusedEdit> {
 }
 
 async fn list(office: &Office) -> Vec<Value> {
-    office.get("/api/set-aside").await.unwrap().as_array().unwrap().clone()
+    office.get("/api/set-aside").await.unwrap()["rows"].as_array().unwrap().clone()
 }
 
 /// The office decides; status and the problem's code.

@@ -207,7 +207,7 @@ async fn changes_that_are_forged_or_lack_a_parent() {
     let fates = line.push(Kind::Visit, visit.into(), &[&garbage]).await;
     assert!(matches!(&fates[0].1, Fate::SetAside { code, .. } if !code.is_empty()), "{fates:?}");
     let set_aside = company.office.get("/api/set-aside").await.unwrap();
-    assert_eq!(set_aside.as_array().unwrap().len(), 3, "kept for the office to see");
+    assert_eq!(set_aside["rows"].as_array().unwrap().len(), 3, "kept for the office to see");
     still_serves(&server, pid).await;
     phone.sync().await.unwrap();
     log_is_sound(&company);
@@ -592,7 +592,7 @@ async fn refused_changes_over_the_quota() {
     let over = SyncRequest { v: VERSION, push, ..SyncRequest::default() };
     line.message(&over).await.problem(413, "set_aside_quota");
     let kept = company.office.get("/api/set-aside").await.unwrap();
-    assert_eq!(kept.as_array().unwrap().len(), 2);
+    assert_eq!(kept["rows"].as_array().unwrap().len(), 2);
     // It concerns this device, and only what is refused: its other work goes through, and everybody else's.
     let visit_there: Vec<_> = phone.visit(visit).unwrap().provisional_numbers.keys().copied().collect();
     assert_eq!(visit_there, [staff]);
@@ -601,7 +601,7 @@ async fn refused_changes_over_the_quota() {
     note(&phone, visit, "别人");
     assert_eq!(code_of(&phone).await, "ok");
     // The office decides one, and there is room.
-    let (doc, hash) = (kept[0]["doc"]["id"].as_str().unwrap(), kept[0]["hash"].as_str().unwrap());
+    let (doc, hash) = (kept["rows"][0]["doc"]["id"].as_str().unwrap(), kept["rows"][0]["hash"].as_str().unwrap());
     let dismiss = json!({ "decide": "dismiss", "reason": "无权" });
     let (status, body) =
         company.office.request("POST", &format!("/api/set-aside/{doc}/{hash}"), Some(dismiss)).await.unwrap();

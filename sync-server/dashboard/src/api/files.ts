@@ -59,22 +59,22 @@ export const callsDue = () =>
     meta: { kinds: ["customer", "follow_up", "settings"] as Kind[] },
   });
 
-export interface Listed {
-  rows: Row[] | undefined;
-  query: { isError: boolean; error: unknown; refetch: () => unknown };
-  more: (() => void) | undefined;
-  busy: boolean;
+/** What a query that asks page after page knows of the next one. */
+export interface Paged {
+  hasNextPage: boolean;
+  isFetchingNextPage: boolean;
+  fetchNextPage: () => unknown;
 }
 
-/** What a list has shown so far, and the way to more. */
+export interface Listed {
+  rows: Row[] | undefined;
+  query: Paged & { isError: boolean; error: unknown; refetch: () => unknown };
+}
+
+/** What a list has shown so far. */
 export function useListed(options: ReturnType<typeof list> | ReturnType<typeof callsDue>): Listed {
   const query = useInfiniteQuery(options as ReturnType<typeof list>);
-  return {
-    rows: query.data?.pages.flatMap((page) => page.rows),
-    query,
-    more: query.hasNextPage ? () => void query.fetchNextPage() : undefined,
-    busy: query.isFetchingNextPage,
-  };
+  return { rows: query.data?.pages.flatMap((page) => page.rows), query };
 }
 
 // ---- penalties and rewards ----
@@ -136,11 +136,15 @@ export const trend = (asked: FiguresAsked & { by: "month" | "quarter" }) =>
     placeholderData: keepPreviousData,
   });
 
-export const figureCases = (figure: FigureName, asked: FiguresAsked) =>
-  queryOptions({
-    queryKey: ["figure-cases", figure, asked],
-    queryFn: ({ signal }) => answer(api.GET("/api/figures/jobs", { params: { query: { figure, ...asked } }, signal })),
+export const figureCases = (figure: FigureName, asked: FiguresAsked, counted?: FigureCase["counted"]) =>
+  infiniteQueryOptions({
+    queryKey: ["figure-cases", figure, asked, counted],
+    queryFn: ({ signal, pageParam }) =>
+      answer(api.GET("/api/figures/jobs", { params: { query: { figure, ...asked, counted, after: pageParam } }, signal })),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
     meta: { kinds: RECKONED },
+    placeholderData: keepPreviousData,
   });
 
 // ---- settings, users, sessions ----

@@ -447,7 +447,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The jobs and calls that a figure is summed from, newest first. */
+        /** The jobs and calls that a figure is summed from, newest first, a part at a time. */
         get: operations["cases"];
         put?: never;
         post?: never;
@@ -2479,6 +2479,17 @@ export interface components {
              */
             value: number | null;
         };
+        /** @description A part of the cases that a figure is summed from. */
+        FigureCases: {
+            /** @description How many there are in all, by how they counted. */
+            counts: {
+                [key: string]: number;
+            };
+            /** @description Ask again with this as `after` for more. */
+            next: string | null;
+            /** @description This part's, newest first. */
+            rows: components["schemas"]["FigureCase"][];
+        };
         /**
          * @description A figure's name, as in `Figures`.
          * @enum {string}
@@ -2981,6 +2992,13 @@ export interface components {
             path: string;
             /** @description As it stands. */
             stands: unknown;
+        };
+        /** @description A part of the refused edits. */
+        RefusedPage: {
+            /** @description Ask again with this as `after` for more. */
+            next: string | null;
+            /** @description Its edits, newest first. */
+            rows: components["schemas"]["RefusedRow"][];
         };
         /** @description A refused edit, as its phone shows it. */
         RefusedRow: {
@@ -5319,10 +5337,16 @@ export interface operations {
     cases: {
         parameters: {
             query: {
+                /** @description Goes on after this place: `next` of an earlier part. */
+                after?: string;
+                /** @description Only those that counted so. */
+                counted?: components["schemas"]["Counted"];
                 /** @description The figure. */
                 figure: components["schemas"]["FigureName"];
                 /** @description First day; where absent, of the last day's quarter. */
                 from?: string;
+                /** @description Cases: 50 where absent, at most 200. */
+                limit?: number;
                 /** @description Only of this person's jobs and calls. */
                 staff?: components["schemas"]["StaffId"];
                 /** @description Last day; today where absent. */
@@ -5340,7 +5364,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["FigureCase"][];
+                    "application/json": components["schemas"]["FigureCases"];
                 };
             };
             /** @description As the `if-none-match` of the request says */
@@ -5952,8 +5976,12 @@ export interface operations {
     set_aside: {
         parameters: {
             query?: {
+                /** @description Goes on after this place: `next` of an earlier part. */
+                after?: string;
                 /** @description Those decided about, too. */
                 decided?: boolean;
+                /** @description Edits: 50 where absent, and at most. */
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -5967,7 +5995,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RefusedRow"][];
+                    "application/json": components["schemas"]["RefusedPage"];
                 };
             };
             /** @description As the `if-none-match` of the request says */

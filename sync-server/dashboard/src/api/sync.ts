@@ -26,9 +26,11 @@ export const clashes = infiniteQueryOptions({
 });
 
 export const refused = (decided: boolean) =>
-  queryOptions({
+  infiniteQueryOptions({
     queryKey: ["refused", decided],
-    queryFn: ({ signal }) => answer(api.GET("/api/set-aside", { params: { query: { decided } }, signal })),
+    queryFn: ({ signal, pageParam }) => answer(api.GET("/api/set-aside", { params: { query: { decided, after: pageParam } }, signal })),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
   });
 
 export const audit = infiniteQueryOptions({

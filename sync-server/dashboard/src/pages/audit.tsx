@@ -9,6 +9,7 @@ import { usePeople } from "../api/queries";
 import { audit, devices } from "../api/sync";
 import type { AuditEntry } from "../api/types";
 import { second } from "../format";
+import { More } from "../ui/list";
 import { Head } from "../ui/parts";
 import { Failed, Loading } from "../ui/state";
 
@@ -81,11 +82,7 @@ export default function Audit(): ReactNode {
           ]}
         />
       )}
-      {query.hasNextPage && (
-        <Button style={{ marginTop: 8 }} loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-          {t("list.more")}
-        </Button>
-      )}
+      <More query={query} />
     </>
   );
 }

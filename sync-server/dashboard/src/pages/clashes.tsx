@@ -7,6 +7,7 @@ import { useMe, usePeople } from "../api/queries";
 import { clashes } from "../api/sync";
 import type { ClashItem, Kind, Role } from "../api/types";
 import { time } from "../format";
+import { More } from "../ui/list";
 import { DocLink, Head } from "../ui/parts";
 import { Failed, Loading, Nothing } from "../ui/state";
 import { say, word } from "../words";
@@ -87,11 +88,7 @@ export default function Clashes(): ReactNode {
           ))}
         </section>
       ))}
-      {query.hasNextPage && (
-        <Button loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-          {t("list.more")}
-        </Button>
-      )}
+      <More query={query} />
     </>
   );
 }

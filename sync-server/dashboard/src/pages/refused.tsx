@@ -1,9 +1,10 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Switch } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useHolds } from "../api/queries";
 import { refused } from "../api/sync";
+import { More } from "../ui/list";
 import { Head } from "../ui/parts";
 import { Answered, Nothing } from "../ui/state";
 import { useUrl } from "../ui/url";
@@ -14,7 +15,7 @@ export default function Refused(): ReactNode {
   const manager = useHolds("admin", "service_manager");
   const [params, change] = useUrl();
   const decided = params.has("decided");
-  const query = useQuery(refused(decided));
+  const query = useInfiniteQuery(refused(decided));
   return (
     <>
       <Head title={t("refused.title")}>
@@ -24,7 +25,18 @@ export default function Refused(): ReactNode {
         <span className="quiet">{t("refused.about")}</span>
       </Head>
       <Answered query={query}>
-        {(rows) => (rows.length === 0 ? <Nothing>{t("refused.none")}</Nothing> : rows.map((row) => <RefusedItem key={row.hash} row={row} manager={manager} />))}
+        {({ pages }) => {
+          const rows = pages.flatMap((page) => page.rows);
+          if (rows.length === 0) return <Nothing>{t("refused.none")}</Nothing>;
+          return (
+            <>
+              {rows.map((row) => (
+                <RefusedItem key={row.hash} row={row} manager={manager} />
+              ))}
+              <More query={query} />
+            </>
+          );
+        }}
       </Answered>
     </>
   );

@@ -1,5 +1,4 @@
 import { Button, Spin } from "antd";
-import type { UseQueryResult } from "@tanstack/react-query";
 import { useEffect, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { told } from "../api/problem";
@@ -39,8 +38,16 @@ export function Failed({ error, again }: { error: unknown; again?: () => void })
   );
 }
 
+/** What there is to know of a query, whether it asks for pages or for all. */
+export interface Asked<T> {
+  data: T | undefined;
+  isError: boolean;
+  error: unknown;
+  refetch: () => unknown;
+}
+
 /** What a query found; while it asks and where it fails, that. What was found before stays while it asks again. */
-export function Answered<T>({ query, children }: { query: UseQueryResult<T>; children: (data: T) => ReactNode }): ReactNode {
+export function Answered<T>({ query, children }: { query: Asked<T>; children: (data: T) => ReactNode }): ReactNode {
   if (query.data !== undefined) return children(query.data);
   if (query.isError) return <Failed error={query.error} again={() => void query.refetch()} />;
   return <Loading />;

@@ -79,8 +79,23 @@ async fn figures_are_the_sum_of_their_cases() {
     for (name, figure) in figures["all"].as_object().unwrap() {
         let path = format!("/api/figures/jobs?figure={name}&from=2025-11-01&to=2025-11-30");
         let cases = w.get(&path, &job.cookie).await;
-        let cases = cases.as_array().unwrap();
+        let counts = &cases["counts"];
+        let cases = cases["rows"].as_array().unwrap();
         let counted = |word: &str| cases.iter().filter(|c| c["counted"] == word).count() as u64;
+        for word in ["hit", "miss", "unknown", "provisional"] {
+            assert_eq!(counts[word].as_u64().unwrap_or(0), counted(word), "{name}: {counts}");
+            let only = w.get(&format!("{path}&counted={word}"), &job.cookie).await;
+            assert_eq!(only["rows"].as_array().unwrap().len() as u64, counted(word), "{name}");
+        }
+        // One after another they are the same.
+        let (mut walked, mut next) = (Vec::new(), Some(String::new()));
+        while let Some(after) = next {
+            let after = if after.is_empty() { after } else { format!("&after={after}") };
+            let mut part = w.get(&format!("{path}&limit=1{after}"), &job.cookie).await;
+            walked.append(part["rows"].as_array_mut().unwrap());
+            next = part["next"].as_str().map(str::to_owned);
+        }
+        assert_eq!(&walked, cases, "{name}");
         assert_eq!(counted("unknown"), figure["unknown"].as_u64().unwrap(), "{name}: {cases:?}");
         if figure["unit"] == "share" {
             assert_eq!(cases.len() as u64 - counted("unknown"), figure["denominator"].as_u64().unwrap(), "{name}");
@@ -88,7 +103,7 @@ async fn figures_are_the_sum_of_their_cases() {
         assert!(cases.iter().all(|c| !c["title"].as_str().unwrap().is_empty()), "{cases:?}");
     }
     let late = w.get("/api/figures/jobs?figure=on_time_arrival&from=2025-11-01&to=2025-11-30", &job.cookie).await;
-    assert_eq!((&late[0]["counted"], &late[0]["doc"]["id"]), (&json!("miss"), &json!(job.order)));
+    assert_eq!((&late["rows"][0]["counted"], &late["rows"][0]["doc"]["id"]), (&json!("miss"), &json!(job.order)));
     let theirs = format!("/api/figures?from=2025-11-01&to=2025-11-30&staff={}", job.boss.staff);
     assert_eq!(w.get(&theirs, &job.cookie).await["all"]["on_time_arrival"]["denominator"], 0);
     let trend = w.get("/api/figures/trend?from=2025-10-15&to=2025-12-01&by=month", &job.cookie).await;
@@ -111,6 +126,7 @@ async fn figures_are_the_sum_of_their_cases() {
         ("figures/trend?by=week", "bad_query"),
         ("figures/jobs?figure=luck", "bad_query"),
         ("figures/jobs", "bad_query"),
+        ("figures/jobs?figure=csat&after=nowhere", "bad_after"),
     ] {
         w.call("GET", &format!("/api/{query}"), &[("cookie", &job.cookie)], "").await.problem(400, code);
     }

@@ -20,7 +20,7 @@ async fn devices_are_shown_with_their_syncs_and_refused_edits() {
     w.sync(&token, at, vec![change]).await;
     let detail = w.get(&format!("/api/devices/{}", who.device), &job.cookie).await;
     insta::assert_snapshot!(told(&detail));
-    let refused = w.get("/api/set-aside", &job.cookie).await;
+    let refused = w.get("/api/set-aside", &job.cookie).await["rows"].take();
     assert_eq!(refused, detail["refused"]);
     let leaf = &refused[0]["leaves"][0];
     assert_eq!((&leaf["mine"], &leaf["stands"]), (&json!("改名纸塑"), &json!("宏远纸塑")));
@@ -33,9 +33,15 @@ async fn devices_are_shown_with_their_syncs_and_refused_edits() {
     w.post(&path, &[("cookie", &clerk)], dismiss.clone()).await.problem(403, "forbidden");
     w.post(&path, &[("cookie", &job.cookie)], dismiss.clone()).await.good(204);
     w.post(&path, &[("cookie", &job.cookie)], dismiss).await.problem(409, "already_decided");
-    assert_eq!(w.get("/api/set-aside", &job.cookie).await, json!([]));
+    assert_eq!(w.get("/api/set-aside", &job.cookie).await["rows"], json!([]));
     let all = w.get("/api/set-aside?decided=true", &job.cookie).await;
-    assert_eq!(all[0]["decided"]["verdict"], "dismissed");
+    assert_eq!(all["rows"][0]["decided"]["verdict"], "dismissed");
+    // A full page names where it ended, and goes on there.
+    let one = w.get("/api/set-aside?decided=true&limit=1", &job.cookie).await;
+    let after = one["next"].as_str().unwrap();
+    let rest = w.get(&format!("/api/set-aside?decided=true&after={after}"), &job.cookie).await;
+    assert_eq!(rest, json!({ "rows": [], "next": null }));
+    w.call("GET", "/api/set-aside?after=7", &[("cookie", &job.cookie)], "").await.problem(400, "bad_after");
     // Silent after a day; revoked, and told so at the next contact.
     w.env.advance(Millis::DAY + 1000);
     let cookie = w.cookie("boss").await;

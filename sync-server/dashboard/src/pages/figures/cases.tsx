@@ -1,9 +1,10 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Drawer, Segmented, Table, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { figureCases, type FigureCase, type FigureName, type FiguresAsked } from "../../api/files";
 import { money, span } from "../../format";
+import { More } from "../../ui/list";
 import { DocLink } from "../../ui/parts";
 import { Answered } from "../../ui/state";
 import { word } from "../../words";
@@ -17,8 +18,8 @@ const BAD: FigureName[] = ["repeat_visits", "complaint_rate"];
 /** The cases that a figure is summed from: each can be opened and checked. */
 export function Cases({ figure, asked, title, close }: { figure: FigureName; asked: FiguresAsked; title: string; close: () => void }): ReactNode {
   const { t } = useTranslation();
-  const query = useQuery(figureCases(figure, asked));
-  const [only, setOnly] = useState<string>("all");
+  const [only, setOnly] = useState<FigureCase["counted"] | "all">("all");
+  const query = useInfiniteQuery(figureCases(figure, asked, only === "all" ? undefined : only));
   const value = (one: FigureCase): string => (one.value === null ? "" : figure === "collection" ? money(one.value) : figure === "complaint_rate" ? String(one.value) : `${one.value < 0 ? "−" : ""}${span(one.value)}`);
   const colour = (counted: FigureCase["counted"]): string => {
     if (!BAD.includes(figure)) return COLOURS[counted];
@@ -27,8 +28,12 @@ export function Cases({ figure, asked, title, close }: { figure: FigureName; ask
   return (
     <Drawer open title={title} onClose={close} size={640}>
       <Answered query={query}>
-        {(cases) => {
-          const counts = KINDS.map((kind) => [kind, cases.filter((one) => one.counted === kind).length] as const).filter(([, count]) => count > 0);
+        {({ pages }) => {
+          const told = pages[0]?.counts ?? {};
+          const counts = KINDS.map((kind) => [kind, told[kind] ?? 0] as const).filter(([, count]) => count > 0);
+          const all = counts.reduce((sum, [, count]) => sum + count, 0);
+          // One job may count more than once.
+          const rows = pages.flatMap((page) => page.rows).map((one, key) => ({ ...one, key }));
           return (
             <>
               <Segmented
@@ -37,15 +42,15 @@ export function Cases({ figure, asked, title, close }: { figure: FigureName; ask
                 onChange={setOnly}
                 style={{ marginBottom: 8 }}
                 options={[
-                  { value: "all", label: t("proposal.part", { name: t("list.all"), count: cases.length }) },
+                  { value: "all", label: t("proposal.part", { name: t("list.all"), count: all }) },
                   ...counts.map(([kind, count]) => ({ value: kind, label: t("proposal.part", { name: t(`figure.counted.${kind}`), count }) })),
                 ]}
               />
-              <Table<FigureCase>
+              <Table<FigureCase & { key: number }>
                 size="small"
-                rowKey={(one) => `${one.doc.id} ${one.number}`}
-                dataSource={cases.filter((one) => only === "all" || one.counted === only)}
-                pagination={cases.length > 50 ? { pageSize: 50, size: "small", showSizeChanger: false } : false}
+                rowKey="key"
+                dataSource={rows}
+                pagination={false}
                 locale={{ emptyText: t("figure.no_cases") }}
                 columns={[
                   { title: t("col.number"), width: 160, render: (_, one) => <DocLink doc={one.doc}>{one.number || word("kind", one.doc.kind)}</DocLink> },
@@ -54,6 +59,7 @@ export function Cases({ figure, asked, title, close }: { figure: FigureName; ask
                   { title: t("figure.counted"), width: 110, render: (_, one) => <Tag color={colour(one.counted)}>{t(`figure.counted.${one.counted}`)}</Tag> },
                 ]}
               />
+              <More query={query} />
             </>
           );
         }}
