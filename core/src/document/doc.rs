@@ -524,6 +524,19 @@ impl Doc {
         self.changes_since(&[])
     }
 
+    /// As [`Doc::changes`], of a snapshot that came from elsewhere: Automerge takes some whose changes it
+    /// then tells as others, of other hashes.
+    ///
+    /// # Errors
+    /// `BadChange{malformed}`.
+    pub fn foreign_changes(&self) -> Result<Vec<Change>> {
+        let told = guard(|| Ok(self.changes()))?;
+        match told.iter().find(|c| !self.has(c.header.hash)) {
+            Some(other) => Err(malformed(format!("its history comes back with {}", other.header.hash))),
+            None => Ok(told),
+        }
+    }
+
     /// One change; `None` where it is not here.
     pub fn change(&self, hash: ChangeHash) -> Option<Change> {
         self.inner.get_change_by_hash(&automerge::ChangeHash(hash.0)).map(|mut c| Change::own(&mut c))

@@ -92,8 +92,8 @@ fn take_over(
     }
     // What the edits were made on: the server had it, so it may stand here as received.
     let hashes: Vec<_> = unsent.iter().map(|c| c.header.hash).collect();
-    let base: Vec<Change> =
-        old.changes().into_iter().filter(|c| !hashes.contains(&c.header.hash) && !here.has(c.header.hash)).collect();
+    let mut base = old.foreign_changes()?;
+    base.retain(|c| !hashes.contains(&c.header.hash) && !here.has(c.header.hash));
     if !base.is_empty() {
         here.apply(base.iter().map(|c| c.bytes.as_slice()))?;
         let held = chunks::held(tx, id.id)?;

@@ -157,7 +157,7 @@ pub fn put_received(
             let theirs = Doc::load_foreign(doc.kind, Some(body), std::iter::empty::<&[u8]>())?;
             accepted_now.extend(waiting.iter().map(|w| w.hash).filter(|h| theirs.has(*h)));
             let ours = load(tx, doc.id)?;
-            for change in theirs.changes() {
+            for change in theirs.foreign_changes()? {
                 if !ours.as_ref().is_some_and(|d| d.has(change.header.hash)) {
                     add(&change, &mut count, &mut bytes)?;
                 }

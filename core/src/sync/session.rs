@@ -1090,7 +1090,7 @@ fn sound(conn: &Connection, id: DocRef, delivery: &Delivery) -> Result<(Doc, Ent
             let leaving = chunks::held(conn, id.id)?.is_some_and(|h| h.leaving);
             if snapshot.is_some() {
                 let theirs = Doc::load_foreign(id.kind, snapshot, std::iter::empty::<&[u8]>())?;
-                held.apply(theirs.changes().into_iter().map(|c| c.bytes))?;
+                held.apply(theirs.foreign_changes()?.into_iter().map(|c| c.bytes))?;
             }
             held.apply(changes.iter().map(|c| c.bytes.as_slice()))?;
             let news = leaving || held.heads() != before;

@@ -1,7 +1,9 @@
 import {
+  ApiOutlined,
   AuditOutlined,
   BulbOutlined,
   CalendarOutlined,
+  CloudUploadOutlined,
   CustomerServiceOutlined,
   FrownOutlined,
   LineChartOutlined,
@@ -121,6 +123,16 @@ export const SCREENS: Screen[] = [
     path: "/settings",
     load: () => import("./pages/settings"),
     nav: { group: "company", label: "settings.title", icon: <SettingOutlined />, roles: ["admin", "service_manager"] },
+  },
+  {
+    path: "/import",
+    load: () => import("./pages/import"),
+    nav: { group: "company", label: "import.title", icon: <CloudUploadOutlined />, roles: ["clerk", "service_manager"] },
+  },
+  {
+    path: "/connections",
+    load: () => import("./pages/connections"),
+    nav: { group: "company", label: "connections.title", icon: <ApiOutlined />, roles: ["admin", "service_manager"] },
   },
   {
     path: "/audit",

@@ -1,11 +1,11 @@
 //! The two paper forms, to be printed.
 
 use super::{Office, Tongue, id};
-use crate::{App, error::Error};
+use crate::{App, auth, error::Error};
 use axum::{
-    extract::{Path, State},
-    http::{HeaderValue, StatusCode, Uri, header},
-    response::{Html, IntoResponse, Response},
+    extract::{FromRequestParts, Path, State},
+    http::{HeaderValue, StatusCode, Uri, header, request::Parts},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use onsite_core::domain::{DocId, VisitId, WorkOrderId};
@@ -15,6 +15,26 @@ use std::sync::Arc;
 
 /// Most photos whose pictures are printed.
 const PICTURES: usize = 24;
+
+/// Somebody signed in. A browser whose session has ended is led to sign in, and back.
+pub(super) struct Reader(auth::OfficeSession);
+
+impl FromRequestParts<Arc<App>> for Reader {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let browser = parts.headers.get(header::ACCEPT).is_some_and(|a| a.to_str().is_ok_and(|a| a.contains("text/html")));
+        match Office::from_request_parts(parts, app).await {
+            Ok(Office(who)) => Ok(Self(who)),
+            Err(Error::Unauthorized(_)) if browser => {
+                let here = parts.uri.path_and_query().map_or("/", |p| p.as_str());
+                let query = serde_urlencoded::to_string([("next", here)]).unwrap_or_default();
+                Err(Redirect::to(&format!("/login?{query}")).into_response())
+            }
+            Err(e) => Err(e.into_response()),
+        }
+    }
+}
 
 /// Form 1 of a job: both copies, an A4 page each.
 #[utoipa::path(
@@ -30,7 +50,7 @@ const PICTURES: usize = 24;
 )]
 pub(super) async fn dispatch(
     State(app): State<Arc<App>>,
-    Office(who): Office,
+    Reader(who): Reader,
     Tongue(lang): Tongue,
     Path(order): Path<String>,
 ) -> Result<Response, Error> {
@@ -52,7 +72,7 @@ pub(super) async fn dispatch(
 )]
 pub(super) async fn visit(
     State(app): State<Arc<App>>,
-    Office(who): Office,
+    Reader(who): Reader,
     Tongue(lang): Tongue,
     Path(visit): Path<String>,
 ) -> Result<Response, Error> {

@@ -67,6 +67,11 @@ fn import() {
 }
 
 #[test]
+fn what_was_found_once_does_no_harm() {
+    Target::Rescue.run(include_bytes!("../../fixtures/finds/rescue-other-history"));
+}
+
+#[test]
 fn a_maps_key_in_a_text_is_refused() {
     for base in docs::bases().iter().filter(|b| b.doc.kind() == onsite_core::domain::Kind::Visit) {
         let met = gate::meet(base, &base.key_in_a_text());

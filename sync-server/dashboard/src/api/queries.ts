@@ -15,6 +15,14 @@ export const session = queryOptions({
   staleTime: 60_000,
 });
 
+/** How one can sign in, besides by password. */
+export const waysToSignIn = queryOptions({
+  queryKey: ["sign-in"],
+  queryFn: ({ signal }) => answer(api.GET("/api/sign-in", { signal })),
+  meta: { kinds: [] as Kind[] },
+  staleTime: 300_000,
+});
+
 /** Who is signed in. Only below the frame, which asks first. */
 export function useMe(): Me | undefined {
   return useQuery(session).data;

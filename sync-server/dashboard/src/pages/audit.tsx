@@ -9,6 +9,7 @@ import { usePeople } from "../api/queries";
 import { audit, devices } from "../api/sync";
 import type { AuditEntry } from "../api/types";
 import { second } from "../format";
+import { Export } from "../ui/export";
 import { More } from "../ui/list";
 import { Head } from "../ui/parts";
 import { Failed, Loading } from "../ui/state";
@@ -47,6 +48,7 @@ export default function Audit(): ReactNode {
         }
       >
         <span className="quiet">{t("audit.about")}</span>
+        <Export lists={["audit"]} />
       </Head>
       {verify.isError && <Alert type="error" showIcon className="notice" title={toldProblem(t, verify.error)} />}
       {verify.data && (

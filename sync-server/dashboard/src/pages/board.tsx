@@ -6,6 +6,7 @@ import { Link } from "react-router";
 import { answer, api } from "../api/client";
 import { board, usePeople, type BoardAsked } from "../api/queries";
 import type { BoardColumn, Page, Row } from "../api/types";
+import { Export } from "../ui/export";
 import { Flags, Head, Names, pathOf, Time } from "../ui/parts";
 import { Search } from "../ui/search";
 import { Answered, Nothing } from "../ui/state";
@@ -105,6 +106,7 @@ export default function Board(): ReactNode {
         <label>
           <Switch size="small" checked={finished} onChange={(on) => change({ finished: on ? "1" : undefined })} /> {t("board.finished")}
         </label>
+        <Export lists={["work-orders", "requests", "visits"]} asked={{ search, person }} />
       </Head>
       <Answered query={query}>
         {(columns) => {

@@ -10,6 +10,7 @@ import { useHolds, usePeople } from "../api/queries";
 import type { Row } from "../api/types";
 import { ago, dayOf, stamp } from "../format";
 import { newId } from "../id";
+import { Export } from "../ui/export";
 import { Dialog, oneOf, textOf } from "../ui/dialog";
 import { Rows, RowTable } from "../ui/list";
 import { useNow } from "../ui/now";
@@ -231,6 +232,7 @@ export default function Calls(): ReactNode {
             { value: "done", label: t("call.made") },
           ]}
         />
+        <Export lists={["calls"]} />
       </Head>
       {done ? <Done open={(id) => change({ open: id })} /> : <Due record={(id) => change({ call: id })} />}
     </>

@@ -11,6 +11,7 @@ import { useDocuments, useHolds, usePeople } from "../api/queries";
 import type { Document } from "../api/types";
 import { stamp } from "../format";
 import { newId } from "../id";
+import { Export } from "../ui/export";
 import { useAsk } from "../ui/ask";
 import { CustomerPicker } from "../ui/customer-picker";
 import { Dialog, oneOf, textOf, wordOf, wordsOf } from "../ui/dialog";
@@ -218,6 +219,7 @@ export default function Complaints(): ReactNode {
           options={[...STATES.map((one) => ({ value: one, label: t(`complaint.${one}`) })), { value: "all", label: t("list.all") }]}
         />
         <Search label={t("complaint.search")} />
+        <Export lists={["complaints"]} asked={{ status: state, search }} />
       </Head>
       <Rows listed={listed} nothing={t("complaint.none")}>
         {(rows) => (

@@ -8,6 +8,7 @@ import { list, useListed } from "../api/files";
 import { useHolds } from "../api/queries";
 import { dayOf } from "../format";
 import { newId } from "../id";
+import { Export } from "../ui/export";
 import { Dialog, textOf, wordOf } from "../ui/dialog";
 import { Rows, RowTable } from "../ui/list";
 import { useNow } from "../ui/now";
@@ -74,6 +75,7 @@ export default function Customers(): ReactNode {
         }
       >
         <Search label={t("customer.pick")} />
+        <Export lists={["customers", "equipment", "contracts"]} asked={{ search }} />
       </Head>
       <Rows listed={listed} nothing={t("customer.none")}>
         {(rows) => (

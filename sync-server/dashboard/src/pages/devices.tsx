@@ -10,6 +10,7 @@ import { useHolds, usePeople } from "../api/queries";
 import { devices } from "../api/sync";
 import type { Device, DeviceCode } from "../api/types";
 import { ago, span, time } from "../format";
+import { Export } from "../ui/export";
 import { useNow } from "../ui/now";
 import { Ago, Head, Time } from "../ui/parts";
 import { Answered, Nothing } from "../ui/state";
@@ -135,6 +136,7 @@ export default function Devices(): ReactNode {
           onChange={(value) => change({ show: value === "use" ? undefined : value })}
           options={SHOWS.map((value) => ({ value, label: `${t(`devices.show.${value}`)} ${query.data?.filter(MEANS[value]).length ?? ""}` }))}
         />
+        <Export lists={["devices"]} />
       </Head>
       {enrolling && <Enrol close={() => setEnrolling(false)} />}
       <Answered query={query}>

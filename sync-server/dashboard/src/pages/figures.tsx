@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { FIGURES, figures as figuresQuery, trend as trendQuery, type FigureName, type Figures as All, type FiguresAsked } from "../api/files";
 import { usePeople } from "../api/queries";
 import { dayOf } from "../format";
+import { Export } from "../ui/export";
 import { useNow } from "../ui/now";
 import { Head } from "../ui/parts";
 import { Sheet } from "../ui/sheet";
@@ -199,6 +200,7 @@ export default function Figures(): ReactNode {
           onChange={(id: string | null) => change({ staff: id ?? undefined })}
           options={people.technicians.map(({ id, name }) => ({ value: id, label: name }))}
         />
+        <Export lists={["figures"]} asked={{ from: span.from, to: span.to, person: staff }} />
       </Head>
       <Answered query={query}>
         {(found) => (

@@ -1,10 +1,11 @@
-import { useQueryClient } from "@tanstack/react-query";
-import { Alert, Button, Form, Input } from "antd";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Alert, Button, Divider, Form, Input } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useSearchParams } from "react-router";
 import { api } from "../api/client";
-import { told } from "../api/problem";
+import { Problem, told } from "../api/problem";
+import { waysToSignIn } from "../api/queries";
 import { LanguageSwitch } from "../ui/language";
 
 /** Where to go after signing in: a page of ours only. */
@@ -19,7 +20,9 @@ export default function Login(): ReactNode {
   const [params] = useSearchParams();
   const client = useQueryClient();
   const [busy, setBusy] = useState(false);
-  const [error, setError] = useState("");
+  const failed = params.get("problem");
+  const [error, setError] = useState(() => (failed === null ? "" : told(t, new Problem(409, failed, ""))));
+  const ways = useQuery(waysToSignIn).data;
 
   const signIn = async (said: { login: string; password: string }): Promise<void> => {
     setBusy(true);
@@ -28,7 +31,10 @@ export default function Login(): ReactNode {
       await api.POST("/api/session", { body: said });
       // Nothing of whoever was signed in before stays.
       client.clear();
-      await navigate(next(params), { replace: true });
+      const to = next(params);
+      // A form to be printed is no page of this program.
+      if (to.startsWith("/api/")) globalThis.location.assign(to);
+      else await navigate(to, { replace: true });
     } catch (failure) {
       setError(told(t, failure));
       setBusy(false);
@@ -55,6 +61,14 @@ export default function Login(): ReactNode {
             {t("login.sign_in")}
           </Button>
         </Form>
+        {ways?.oidc != null && (
+          <>
+            <Divider plain>{t("login.or")}</Divider>
+            <Button block href="/api/session/oidc">
+              {t("login.oidc", { name: ways.oidc })}
+            </Button>
+          </>
+        )}
         <div className="login-foot">
           <LanguageSwitch />
         </div>

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { proposals, type ProposalShown } from "../api/files";
 import { useHolds, usePeople } from "../api/queries";
 import { dayOf, money, stamp } from "../format";
+import { Export } from "../ui/export";
 import { useNow } from "../ui/now";
 import { DocLink, Head } from "../ui/parts";
 import { Answered, Nothing } from "../ui/state";
@@ -148,6 +149,7 @@ export default function Proposals(): ReactNode {
           options={quarters(dayOf(now)).map((name) => ({ value: name, label: name }))}
         />
         <span className="quiet">{t("proposal.about")}</span>
+        <Export lists={["proposals"]} asked={{ person: staff }} />
       </Head>
       <Answered query={query}>
         {(all) => {

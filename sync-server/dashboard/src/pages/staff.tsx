@@ -1,15 +1,16 @@
 import { PlusOutlined } from "@ant-design/icons";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { App, Button, Segmented, Table, Tag } from "antd";
+import { useQuery } from "@tanstack/react-query";
+import { Button, Segmented, Table, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
+import { useAct } from "../api/act";
 import { answer, api } from "../api/client";
 import { useCommand } from "../api/command";
 import { users as usersQuery, type UserRow } from "../api/files";
-import { told } from "../api/problem";
 import { useHolds, useMe, usePeople } from "../api/queries";
 import type { Person, Role } from "../api/types";
 import { newId } from "../id";
+import { Export } from "../ui/export";
 import { useAsk } from "../ui/ask";
 import { Dialog, textOf, wordsOf } from "../ui/dialog";
 import { Edit } from "../ui/lines";
@@ -99,23 +100,12 @@ function Staff({ editing, edit }: { editing: string | undefined; edit: (id: stri
 /** Who signs in at the office. */
 function Users({ adding, add }: { adding: boolean; add: (on: boolean) => void }): ReactNode {
   const { t } = useTranslation();
-  const { message } = App.useApp();
-  const client = useQueryClient();
   const people = usePeople();
   const me = useMe();
   const query = useQuery(usersQuery);
   const [resetting, setResetting] = useState<UserRow>();
-  const act = useMutation({
-    mutationFn: (work: () => Promise<unknown>) => work(),
-    onSuccess: () => void message.success(t("order.saved")),
-    onError: (error) => void message.error({ content: told(t, error), duration: 6 }),
-    onSettled: () => client.invalidateQueries({ queryKey: ["users"] }),
-  });
-  const done = (work: () => Promise<unknown>): Promise<boolean> =>
-    act.mutateAsync(work).then(
-      () => true,
-      () => false,
-    );
+  const { done: carryOut, busy } = useAct("users");
+  const done = (work: () => Promise<unknown>): Promise<boolean> => carryOut(work, t("order.saved"));
   const change = (login: string, body: { disabled?: boolean; password?: string }) => (): Promise<unknown> =>
     answer(api.PATCH("/api/users/{login}", { params: { path: { login } }, body: body as never }));
   const taken = new Set((query.data ?? []).map((user) => user.staff));
@@ -125,7 +115,7 @@ function Users({ adding, add }: { adding: boolean; add: (on: boolean) => void })
       {adding && (
         <Dialog
           title={t("user.new")}
-          busy={act.isPending}
+          busy={busy}
           close={() => add(false)}
           fields={[
             { name: "staff", label: t("staff.one"), kind: "select", required: true, options: free.map(({ id, name, code }) => ({ value: id, label: `${name} ${code}` })), help: t("user.staff_help") },
@@ -141,7 +131,7 @@ function Users({ adding, add }: { adding: boolean; add: (on: boolean) => void })
         <Dialog
           title={t("user.reset", { login: resetting.login })}
           what={<p className="quiet">{t("user.reset_what")}</p>}
-          busy={act.isPending}
+          busy={busy}
           close={() => setResetting(undefined)}
           fields={[{ name: "password", label: t("login.password"), kind: "password", required: true, help: t("user.password_help") }]}
           save={(values) => done(change(resetting.login, { password: typeof values.password === "string" ? values.password : "" }))}
@@ -184,7 +174,7 @@ function Users({ adding, add }: { adding: boolean; add: (on: boolean) => void })
                       {t("user.set_password")}
                     </Button>
                     {user.login !== me?.login && (
-                      <Button type="link" size="small" danger={user.disabled === null} loading={act.isPending} onClick={() => void done(change(user.login, { disabled: user.disabled === null }))}>
+                      <Button type="link" size="small" danger={user.disabled === null} loading={busy} onClick={() => void done(change(user.login, { disabled: user.disabled === null }))}>
                         {t(user.disabled === null ? "user.disable" : "user.enable")}
                       </Button>
                     )}
@@ -224,6 +214,7 @@ export default function StaffPage(): ReactNode {
           onChange={(chosen) => change({ show: chosen === "users" ? "users" : undefined, left: chosen === "left" ? "1" : undefined })}
           options={[{ value: "staff", label: t("staff.active") }, { value: "left", label: t("staff.left") }, ...(admin ? [{ value: "users", label: t("user.title") }] : [])]}
         />
+        {!logins && <Export lists={["staff"]} />}
       </Head>
       {logins ? <Users adding={adding} add={setAdding} /> : <Staff editing={editing} edit={setEditing} />}
     </>

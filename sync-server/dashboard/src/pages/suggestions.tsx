@@ -9,6 +9,7 @@ import { useHolds, useMe, usePeople } from "../api/queries";
 import type { Document } from "../api/types";
 import { money, stamp } from "../format";
 import { newId } from "../id";
+import { Export } from "../ui/export";
 import { Dialog, textOf } from "../ui/dialog";
 import { Rows, RowTable } from "../ui/list";
 import { DocLink, Head, Names, Time } from "../ui/parts";
@@ -134,6 +135,7 @@ export default function Suggestions(): ReactNode {
           options={[{ value: "all", label: t("list.all") }, ...STATES.map((one) => ({ value: one, label: one === "open" ? t("suggestion.open") : word("decision", one) }))]}
         />
         <Search label={t("suggestion.search")} />
+        <Export lists={["suggestions"]} asked={{ status: state, search }} />
       </Head>
       <Rows listed={listed} nothing={t("suggestion.none")}>
         {(rows) => (

@@ -56,6 +56,12 @@ async fn both_forms_are_printed_in_both_languages_and_nothing_runs_in_them() {
         let page = get(format!("{dispatch}{}", asked.0), asked.1).await;
         assert!(String::from_utf8_lossy(&page.body).contains("<html lang=\"en\">"), "{asked:?}");
     }
+    // Without a session a browser is led to sign in and back; a program is told so.
+    let browser = ("accept", "text/html,application/xhtml+xml;q=0.9");
+    let led = w.call("GET", &format!("{dispatch}?lang=en"), &[browser], "").await.good(303);
+    let to = format!("/login?next=%2Fapi%2Fwork-orders%2F{}%2Fdispatch%2Fprint%3Flang%3Den", job.order);
+    assert_eq!(led.header("location"), to);
+    w.call("GET", &dispatch, &[], "").await.problem(401, "unauthorized");
     w.call("GET", &format!("{dispatch}?lang=xx"), &[("cookie", cookie)], "").await.problem(400, "bad_lang");
 
     let page = get(format!("/api/visits/{}/print", job.visit), none).await;

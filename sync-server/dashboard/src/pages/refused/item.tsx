@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { App, Button, Tag } from "antd";
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import { api } from "../../api/client";
@@ -9,10 +9,14 @@ import { usePeople } from "../../api/queries";
 import type { AsideCommand, RefusedRow } from "../../api/types";
 import { time } from "../../format";
 import { useAsk } from "../../ui/ask";
+import { Dialog, textOf, type Values } from "../../ui/dialog";
 import { DocLink } from "../../ui/parts";
 import { told } from "../../ui/value";
 import { say, word } from "../../words";
+import { amendment, type Amendment } from "./amend";
 import "./item.css";
+
+type AmendCommand = Extract<AsideCommand, { decide: "amend" }>["command"];
 
 /** A refused edit: what the phone wants, what stands, why it was refused, and what the office makes of it. */
 export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolean }): ReactNode {
@@ -21,12 +25,22 @@ export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolea
   const { message } = App.useApp();
   const client = useQueryClient();
   const [ask, question] = useAsk();
+  const [amending, setAmending] = useState(false);
+  const amended = amendment(row);
   const decide = useMutation({
     mutationFn: (said: AsideCommand) => api.POST("/api/set-aside/{doc}/{hash}", { params: { path: { doc: row.doc.id, hash: row.hash } }, body: said as never }),
     onSuccess: () => void message.success(t("refused.decided_now")),
     onError: (error) => void message.error(toldProblem(t, error)),
     onSettled: () => client.invalidateQueries(),
   });
+  const amend = async ({ reason, ...values }: Values, { command }: Amendment): Promise<boolean> => {
+    try {
+      await decide.mutateAsync({ decide: "amend", reason: textOf(reason), command: (await command(values)) as AmendCommand });
+      return true;
+    } catch {
+      return false;
+    }
+  };
   const choose = async (what: "accept" | "dismiss"): Promise<void> => {
     const reason = await ask({ title: t(`refused.${what}`), what: t(`refused.${what}_what`), ok: t(`refused.${what}`), danger: what === "dismiss" });
     if (reason !== undefined) decide.mutate({ decide: what, reason });
@@ -34,6 +48,18 @@ export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolea
   return (
     <section className="refused" aria-label={`${word("kind", row.doc.kind)} ${row.number}`}>
       {question}
+      {amending && amended && (
+        <Dialog
+          title={t("refused.amend")}
+          what={<p className="quiet">{t("refused.amend_what")}</p>}
+          ok={t("refused.amend")}
+          busy={decide.isPending}
+          close={() => setAmending(false)}
+          beginning={amended.beginning}
+          fields={[...amended.fields, { name: "reason", label: t("ask.reason"), required: true }]}
+          save={(values) => amend(values, amended)}
+        />
+      )}
       <h2>
         <span>
           {word("kind", row.doc.kind)} <DocLink doc={row.doc}>{row.number || row.title}</DocLink> {row.number && row.title}
@@ -76,6 +102,11 @@ export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolea
             <Button type="primary" loading={decide.isPending} disabled={row.because_of !== null} onClick={() => void choose("accept")}>
               {t("refused.accept")}
             </Button>
+            {amended && (
+              <Button loading={decide.isPending} onClick={() => setAmending(true)}>
+                {t("refused.amend")}
+              </Button>
+            )}
             <Button danger loading={decide.isPending} onClick={() => void choose("dismiss")}>
               {t("refused.dismiss")}
             </Button>
