@@ -77,7 +77,7 @@ export class Office {
   }
 
   private get env(): NodeJS.ProcessEnv {
-    return { ...process.env, ONSITE_DATA: join(this.dir, "data"), ONSITE_LISTEN: `127.0.0.1:${this.port}`, ONSITE_LIMITS__LOGIN_TRIES_PER_MINUTE: "1000" };
+    return { ...process.env, ONSITE_DATA: join(this.dir, "data"), ONSITE_LISTEN: `127.0.0.1:${this.port}`, ONSITE_LIMITS__LOGIN_TRIES_PER_MINUTE: "1000", ONSITE_WEBHOOKS__ALLOW_PRIVATE: "true" };
   }
 
   cli(args: string[], input = ""): string {

@@ -64,6 +64,8 @@ const screens = [
   "/refused",
   "/refused?decided=1",
   "/audit",
+  "/import",
+  "/connections",
 ];
 
 describe.each(["zh-CN", "en"] as const)("in %s", (language) => {

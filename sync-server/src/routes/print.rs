@@ -23,7 +23,8 @@ impl FromRequestParts<Arc<App>> for Reader {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let browser = parts.headers.get(header::ACCEPT).is_some_and(|a| a.to_str().is_ok_and(|a| a.contains("text/html")));
+        let browser =
+            parts.headers.get(header::ACCEPT).is_some_and(|a| a.to_str().is_ok_and(|a| a.contains("text/html")));
         match Office::from_request_parts(parts, app).await {
             Ok(Office(who)) => Ok(Self(who)),
             Err(Error::Unauthorized(_)) if browser => {

@@ -7,9 +7,9 @@ import { told } from "../api/problem";
 import { useMe } from "../api/queries";
 import { useNow } from "../ui/now";
 import { Ago, Head, Time } from "../ui/parts";
+import { Sheet } from "../ui/sheet";
 import { Answered } from "../ui/state";
 import { word } from "../words";
-import "./work-order.css";
 
 /** The shortest password that the server takes. */
 const SHORTEST = 8;
@@ -114,14 +114,12 @@ export default function Account(): ReactNode {
           {me?.name} · {me?.login} · {me?.roles.map((role) => word("role", role)).join(t("list.comma"))}
         </span>
       </Head>
-      <section className="sheet" aria-label={t("account.sessions")}>
-        <h2>{t("account.sessions")}</h2>
+      <Sheet title={t("account.sessions")}>
         <Sessions />
-      </section>
-      <section className="sheet" aria-label={t("account.password")}>
-        <h2>{t("account.password")}</h2>
+      </Sheet>
+      <Sheet title={t("account.password")}>
         <Password />
-      </section>
+      </Sheet>
     </>
   );
 }

@@ -32,6 +32,15 @@ function Leaf({ item, clash, may }: { item: ClashItem; clash: ClashItem["clashes
   const people = usePeople();
   const { give, busy } = useCommand(t("clashes.chosen"));
   const [choice, setChoice] = useState<string>();
+  const told = (value: (typeof clash.values)[number]): ReactNode => (
+    <>
+      <b className="pre">{say(value.told)}</b>{" "}
+      <span className="quiet">
+        {people.name(value.by)} {time(value.at)}
+      </span>{" "}
+      {value.wins && <Tag>{t("clashes.shown")}</Tag>}
+    </>
+  );
   return (
     <form
       className="clash-leaf"
@@ -41,17 +50,15 @@ function Leaf({ item, clash, may }: { item: ClashItem; clash: ClashItem["clashes
       }}
     >
       <h3>{say(clash.label)}</h3>
-      <Radio.Group value={choice} disabled={!may} onChange={(event) => setChoice(event.target.value as string)} aria-label={say(clash.label)}>
-        {clash.values.map((value) => (
-          <Radio key={value.change} value={value.change}>
-            <b className="pre">{say(value.told)}</b>{" "}
-            <span className="quiet">
-              {people.name(value.by)} {time(value.at)}
-            </span>{" "}
-            {value.wins && <Tag>{t("clashes.shown")}</Tag>}
-          </Radio>
-        ))}
-      </Radio.Group>
+      {may ? (
+        <Radio.Group value={choice} onChange={(event) => setChoice(event.target.value as string)} aria-label={say(clash.label)} options={clash.values.map((value) => ({ value: value.change, label: told(value) }))} />
+      ) : (
+        <ul className="plain">
+          {clash.values.map((value) => (
+            <li key={value.change}>{told(value)}</li>
+          ))}
+        </ul>
+      )}
       {may && (
         <Button size="small" type="primary" htmlType="submit" disabled={choice === undefined} loading={busy}>
           {t("clashes.choose")}

@@ -66,7 +66,7 @@ function Planned({ found, taken }: { found: Imported; taken: boolean }): ReactNo
           rowKey="line"
           pagination={paged(found.lines.length)}
           dataSource={found.lines}
-          footer={() => found.more && <span className="quiet">{t("import.more", { count: found.lines.length })}</span>}
+          {...(found.more ? { footer: () => <span className="quiet">{t("import.more", { count: found.lines.length })}</span> } : {})}
           columns={[
             { title: t("import.line"), width: 80, align: "right", dataIndex: "line" },
             { title: word("import.column", "customer_code"), width: 120, dataIndex: "customer_code" },

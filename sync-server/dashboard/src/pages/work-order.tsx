@@ -10,6 +10,7 @@ import type { Row, WorkOrderDetail } from "../api/types";
 import { ago, stamp } from "../format";
 import { useAsk } from "../ui/ask";
 import { DocLink, Flags, Head, StageTag } from "../ui/parts";
+import { Sheet } from "../ui/sheet";
 import { Answered } from "../ui/state";
 import { say, word } from "../words";
 import { Actions } from "./work-order/actions";
@@ -151,15 +152,6 @@ function Origin({ detail }: { detail: WorkOrderDetail }): ReactNode {
   );
 }
 
-function Panel({ title, children }: { title: string; children: ReactNode }): ReactNode {
-  return (
-    <section className="sheet" aria-label={title}>
-      <h2>{title}</h2>
-      {children}
-    </section>
-  );
-}
-
 export default function WorkOrderPage(): ReactNode {
   const { t } = useTranslation();
   const { id = "" } = useParams();
@@ -189,7 +181,7 @@ export default function WorkOrderPage(): ReactNode {
           <Contradictions id={id} detail={detail} />
           <div className="order">
             <div>
-              <Panel title={t("order.form")}>
+              <Sheet title={t("order.form")}>
                 <div className="order-frozen quiet">
                   {detail.entity.dispatch.issued ? (
                     <>
@@ -204,29 +196,29 @@ export default function WorkOrderPage(): ReactNode {
                 <PlanEditor id={id} detail={detail} />
                 <h3>{t("order.items")}</h3>
                 <Items id={id} detail={detail} />
-              </Panel>
-              <Panel title={t("order.visits")}>
+              </Sheet>
+              <Sheet title={t("order.visits")}>
                 <Visits detail={detail} />
-              </Panel>
+              </Sheet>
             </div>
             <div>
-              <Panel title={t("order.signoffs")}>
+              <Sheet title={t("order.signoffs")}>
                 <Signoffs id={id} detail={detail} />
-              </Panel>
+              </Sheet>
               {(detail.visits.some((visit) => visit.entity.outcome !== null) || detail.entity.closed !== null) && (
-                <Panel title={t("close.title")}>
+                <Sheet title={t("close.title")}>
                   <Closing id={id} detail={detail} />
-                </Panel>
+                </Sheet>
               )}
-              <Panel title={t("order.origin")}>
+              <Sheet title={t("order.origin")}>
                 <Origin detail={detail} />
-              </Panel>
-              <Panel title={t("order.money")}>
+              </Sheet>
+              <Sheet title={t("order.money")}>
                 <MoneyOf id={id} detail={detail} />
-              </Panel>
-              <Panel title={t("order.history")}>
+              </Sheet>
+              <Sheet title={t("order.history")}>
                 <History id={id} />
-              </Panel>
+              </Sheet>
             </div>
           </div>
         </>

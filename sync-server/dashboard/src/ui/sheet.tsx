@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import "./sheet.css";
 
 /** A part of a page with a name, as a sheet of paper. */
 export function Sheet({ title, actions, children }: { title: string; actions?: ReactNode; children: ReactNode }): ReactNode {

@@ -4,7 +4,7 @@ import { amendment } from "./amend";
 
 const said = { zh: "改", en: "x" };
 const refused = (kind: RefusedRow["doc"]["kind"], ...leaves: [string, unknown][]): RefusedRow =>
-  ({ doc: { kind, id: "7" }, leaves: leaves.map(([path, mine]) => ({ path, mine, stands: null, label: said })) }) as unknown as RefusedRow;
+  ({ doc: { kind, id: "7" }, title: "三原", number: "", leaves: leaves.map(([path, mine]) => ({ path, mine, stands: null, label: said })) }) as unknown as RefusedRow;
 
 describe("an amendment", () => {
   it("of form 1 plans all that the edit touched, as one command", async () => {
@@ -22,5 +22,6 @@ describe("an amendment", () => {
     expect(amendment(refused("visit", ["diagnosis", "油温高"]))).toBeUndefined();
     expect(amendment(refused("work_order", ["signoffs/finance", {}]))).toBeUndefined();
     expect(amendment(refused("work_order"))).toBeUndefined();
+    expect(amendment({ ...refused("customer", ["notes", "新"]), title: "" })).toBeUndefined();
   });
 });

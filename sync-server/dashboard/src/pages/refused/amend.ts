@@ -51,6 +51,8 @@ function read(values: Values, path: string, kind: Field["kind"]): string | numbe
 /** What can be written in place of a refused edit; nothing where the office has no command for it. */
 export function amendment(row: RefusedRow): Amendment | undefined {
   const { doc, leaves } = row;
+  // Of a document that is not there nothing can be put otherwise: it is taken in, or not.
+  if (row.title === "" && row.number === "") return undefined;
   if (doc.kind === "work_order") {
     const plan = asked(leaves, PLANNED);
     if (plan) {
