@@ -122,13 +122,19 @@ pub(crate) fn kotlin() -> Result<()> {
     let onsite = text(&target.join("debug/onsite"));
     run("cargo", &["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"], &[])?;
     maven("debug", &target, &["verify"], &[("ONSITE_BIN", &onsite), ("ONSITE_MANY", &many)])?;
-    let jar = target.join("kotlin/onsite-0.1.0.jar");
-    let listed = Command::new("jar").arg("--list").arg("--file").arg(&jar).output().context("no `jar`")?;
     let inside = format!("{}/{}", platform(), library());
-    if !String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == inside) {
-        bail!("{} does not hold {inside}", jar.display());
+    holds(&target.join("kotlin/onsite-0.1.0.jar"), &[&inside])?;
+    holds(&target.join("kotlin/onsite-0.1.0-sources.jar"), &["com/onsite/Phone.kt", "com/onsite/engine/onsite_ffi.kt"])
+}
+
+/// That a jar has files of these names.
+fn holds(jar: &Path, names: &[&str]) -> Result<()> {
+    let listed = Command::new("jar").arg("--list").arg("--file").arg(jar).output().context("no `jar`")?;
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    match names.iter().find(|name| !listed.lines().any(|line| line == **name)) {
+        Some(missing) => bail!("{} does not hold {missing}: {listed}", jar.display()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// How Swift is run: by itself, or in a Debian that `mobile-bindings/swift/toolchain.sh` unpacked.
@@ -215,15 +221,16 @@ pub(crate) fn bench() -> Result<()> {
         })?;
     }
     if on_path("mvn") {
+        let others = target.join("kotlin.classpath");
         maven(
             "release",
             &target,
-            &["test-compile", "dependency:build-classpath", "-Dmdep.outputFile=target/classpath"],
+            &["test-compile", "dependency:build-classpath", &format!("-Dmdep.outputFile={}", text(&others))],
             &[],
         )?;
         measure("Kotlin", &mut |phone| {
             let built = target.join("kotlin");
-            let others = std::fs::read_to_string("mobile-bindings/kotlin/target/classpath")?;
+            let others = std::fs::read_to_string(&others)?;
             let path = format!("{}:{}:{others}", built.join("classes").display(), built.join("test-classes").display());
             let mut java = Command::new("java");
             java.args(["-cp", &path, "com.onsite.BenchKt", phone]);

@@ -136,6 +136,11 @@ stats! {
     on_disk,
 }
 
+/// How likely each misfortune is, in the order of [`World::misfortune`].
+const MISFORTUNES: [usize; 12] = [12, 8, 10, 16, 4, 6, 6, 5, 5, 7, 3, 10];
+/// The same of lives whose server is backed up and restored again and again.
+const RESTLESS: [usize; 12] = [6, 4, 5, 16, 4, 20, 24, 3, 3, 4, 2, 6];
+
 /// Everything of one seed.
 pub struct World {
     seed: u64,
@@ -442,7 +447,7 @@ impl World {
 
     fn misfortune(&mut self) -> Step {
         let Some(n) = self.living() else { return Ok(()) };
-        match self.dice.weighted(&[12, 8, 10, 16, 4, 6, 6, 5, 5, 7, 3, 10]) {
+        match self.dice.weighted(if self.seed % 8 == 2 { &RESTLESS } else { &MISFORTUNES }) {
             0 => {
                 self.stats.crashes += 1;
                 self.tell(&format!("phone {n}: dies"));
