@@ -406,7 +406,13 @@ fn bench(peers: bool, args: &[String]) -> Result<()> {
     let (load, onsite, others) = (program("load"), program("onsite"), root().join("tests/peers").display().to_string());
     let mut all: Vec<&str> = if peers { vec!["--peers", &others] } else { Vec::new() };
     all.extend(args.iter().map(String::as_str));
-    run(&load, &all, &[("ONSITE_BIN", onsite.as_str())])
+    let page = root().join("sync-server/dashboard");
+    let mut env = vec![("ONSITE_BIN", onsite.as_str())];
+    let page_text = page.display().to_string();
+    if page.join("node_modules/playwright-core").is_dir() {
+        env.push(("ONSITE_DASHBOARD", &page_text));
+    }
+    run(&load, &all, &env)
 }
 
 fn fuzz(target: Option<&str>, seconds: u32, changes: u64, seed: u64) -> Result<()> {

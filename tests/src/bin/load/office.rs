@@ -20,6 +20,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// Names the folder of the page, with what a browser test needs installed.
+const PAGE: &str = "ONSITE_DASHBOARD";
+/// Target of a screen's first paint.
+const PAINTED: f64 = 1_500.0;
 /// Target of each answer.
 const TARGET: f64 = 200.0;
 /// Requests of each kind.
@@ -51,6 +55,10 @@ pub(crate) async fn run(orders: usize) -> Result<Vec<Row>> {
     for (what, paths) in company.questions() {
         rows.push(measure(&office, &what, &paths).await?);
     }
+    match std::env::var_os(PAGE) {
+        Some(page) => rows.extend(painted(&server, page.as_ref())?),
+        None => println!("office: {PAGE} is not set: the page is not opened"),
+    }
     let used = meter::quiet_usage(server.pid()).await?;
     println!("office: the server's memory after all of it: {} (peak {})", mb(used.rss), mb(used.peak));
     Ok(rows)
@@ -76,6 +84,30 @@ async fn measure(office: &Office, what: &str, paths: &[String]) -> Result<Row> {
     let measured = format!("{:.1} ms, worst {:.1} ms; {:.1} KB", ms(median), ms(worst), bytes as f64 / 1e3);
     println!("  {what}: {measured}");
     Ok(Row::at_most(format!("{what} ≤ {TARGET:.0} ms"), measured, ms(worst), TARGET))
+}
+
+/// A screen in a browser, as `first-paint.mjs` tells of it, in milliseconds.
+#[derive(serde::Deserialize)]
+struct Painted {
+    path: String,
+    painted: f64,
+    filled: f64,
+}
+
+/// Opens screens in a real browser that has never seen the page.
+fn painted(server: &Server, page: &std::path::Path) -> Result<Vec<Row>> {
+    let url = format!("http://{}", server.addr);
+    let script = ["scripts/first-paint.mjs", &url, LOGIN, PASSWORD];
+    let out = std::process::Command::new("node").current_dir(page).args(script).output().context("no node")?;
+    ensure!(out.status.success(), "first-paint.mjs: {}", String::from_utf8_lossy(&out.stderr));
+    let mut rows = Vec::new();
+    for line in String::from_utf8_lossy(&out.stdout).lines() {
+        let Painted { path, painted, filled } = serde_json::from_str(line)?;
+        let measured = format!("{painted:.0} ms, its content after {filled:.0} ms (worst of 5, nothing cached)");
+        println!("  page {path}: {measured}");
+        rows.push(Row::at_most(format!("first paint of {path} ≤ {PAINTED:.0} ms"), measured, painted, PAINTED));
+    }
+    Ok(rows)
 }
 
 struct Company {
