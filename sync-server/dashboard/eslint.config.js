@@ -21,6 +21,6 @@ export default tseslint.config(
   },
   {
     files: ["scripts/**"],
-    languageOptions: { globals: { console: "readonly", process: "readonly", URL: "readonly" } },
+    languageOptions: { globals: { console: "readonly", fetch: "readonly", performance: "readonly", process: "readonly", URL: "readonly" } },
   },
 );

@@ -188,6 +188,7 @@ impl Export {
             clashes: c.clashes,
             flagged: c.flagged,
             search: c.search,
+            latest: false,
             after: None,
             limit: PAGE,
         };

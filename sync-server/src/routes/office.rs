@@ -69,6 +69,8 @@ pub(super) struct Listing {
     clashes: bool,
     /// With something the office should see.
     flagged: bool,
+    /// The latest first.
+    latest: bool,
     /// Goes on after this place: `next` of an earlier page.
     after: Option<String>,
     /// Rows: 50 where absent, at most 1000.
@@ -95,6 +97,7 @@ async fn list(app: &App, who: &auth::OfficeSession, kind: Option<Kind>, l: Listi
         clashes: l.clashes,
         flagged: l.flagged,
         search: l.search,
+        latest: l.latest,
         after,
         limit: l.limit,
         ..Default::default()

@@ -545,6 +545,7 @@ async fn transcript(s: &dyn Storage, seed: u64) -> Vec<String> {
             clashes: d.one_in(4),
             flagged: d.one_in(4),
             search: d.one_in(2).then(|| words[usize::try_from(d.below(12)).unwrap()].into()),
+            latest: d.one_in(2),
             after: None,
             limit: usize::try_from(d.below(4)).unwrap(),
         };

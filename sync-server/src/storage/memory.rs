@@ -109,6 +109,7 @@ impl Company {
                 && query.due_before.is_none_or(|t| s.due.is_some_and(|d| d < t))
                 && (!query.clashes || v.clashes > 0)
                 && (!query.flagged || !s.flags.is_empty())
+                && query.beyond(v.key())
                 && words::found(found, &phrases)
         };
         self.views.values().filter(meets).map(|(v, _)| v)
@@ -510,9 +511,12 @@ impl Storage for MemoryStorage {
 
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
         self.read(tenant, |c| {
-            let rows = c.matching(query).filter(|v| query.after.is_none_or(|k| v.key() > k));
+            let rows = c.matching(query);
             let mut found: Vec<(Key, DocId)> = rows.map(|v| (v.key(), v.summary.doc.id)).collect();
             found.sort();
+            if query.latest {
+                found.reverse();
+            }
             Ok(found.into_iter().take(query.page()).filter_map(|(_, d)| c.view(d)).collect())
         })
     }
@@ -520,7 +524,7 @@ impl Storage for MemoryStorage {
     async fn columns(&self, tenant: TenantId, query: &Query) -> Result<Vec<Column>> {
         self.read(tenant, |c| {
             let mut out = BTreeMap::<String, Vec<(Key, DocId)>>::new();
-            for view in c.matching(query).filter(|v| query.after.is_none_or(|k| v.key() > k)) {
+            for view in c.matching(query) {
                 out.entry(view.summary.status.clone()).or_default().push((view.key(), view.summary.doc.id));
             }
             let column = |(status, mut found): (String, Vec<(Key, DocId)>)| {

@@ -619,6 +619,8 @@ pub struct Query {
     pub flagged: bool,
     /// Containing all these words (see [`onsite_core::domain::words`]).
     pub search: Option<String>,
+    /// The other way round: the latest first.
+    pub latest: bool,
     /// Goes on after this row of the last page.
     pub after: Option<Key>,
     /// Most rows; 0: 50. At most 1000.
@@ -635,6 +637,11 @@ pub struct Key {
 }
 
 impl Query {
+    /// Whether a place comes after the last page's.
+    fn beyond(&self, key: Key) -> bool {
+        self.after.is_none_or(|after| if self.latest { key < after } else { key > after })
+    }
+
     /// Rows per page.
     pub fn page(&self) -> usize {
         match self.limit {

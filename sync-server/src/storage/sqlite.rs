@@ -1074,10 +1074,11 @@ fn matching(tenant: TenantId, query: &Query) -> (&'static str, String, Vec<Value
         need("v.due IS NOT NULL AND v.place < ?", Value::Integer(t.0));
     }
     if let Some(key) = query.after {
-        need("v.place >= ?", Value::Integer(key.due));
+        let beyond = if query.latest { "<" } else { ">" };
+        need(&format!("v.place {beyond}= ?"), Value::Integer(key.due));
         let at = values.len();
         values.push(Value::Blob(key.doc.as_bytes().to_vec()));
-        wheres.push_str(&format!(" AND (v.place, v.doc) > (?{at}, ?{})", at + 1));
+        wheres.push_str(&format!(" AND (v.place, v.doc) {beyond} (?{at}, ?{})", at + 1));
     }
     if query.clashes {
         wheres.push_str(" AND v.clashes > 0");
@@ -1102,10 +1103,11 @@ fn matching(tenant: TenantId, query: &Query) -> (&'static str, String, Vec<Value
 fn list(conn: &Connection, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
     let (from, wheres, mut values) = matching(tenant, query);
     values.push(Value::Integer(most(query.page())));
+    let order = if query.latest { "v.place DESC, v.doc DESC" } else { "v.place, v.doc" };
     let sql = format!(
-        "SELECT {VIEW} FROM (SELECT v.id AS id FROM {from} WHERE {wheres} ORDER BY v.place, v.doc LIMIT ?{}) x \
+        "SELECT {VIEW} FROM (SELECT v.id AS id FROM {from} WHERE {wheres} ORDER BY {order} LIMIT ?{}) x \
          CROSS JOIN view v ON v.id = x.id JOIN doc d ON d.tenant = v.tenant AND d.doc = v.doc \
-         ORDER BY v.place, v.doc",
+         ORDER BY {order}",
         values.len()
     );
     all(conn, &sql, params_from_iter(values), view_row)

@@ -35,6 +35,8 @@ interface ListAsked {
   status?: string;
   search?: string;
   flagged?: boolean;
+  /** The latest first. */
+  latest?: boolean;
 }
 
 /** Rows of a kind, page after page. */

@@ -5046,6 +5046,8 @@ export interface operations {
                 flagged?: boolean;
                 /** @description Its word; all kinds where absent. */
                 kind?: components["schemas"]["Kind"];
+                /** @description The latest first. */
+                latest?: boolean;
                 /** @description Rows: 50 where absent, at most 1000. */
                 limit?: number;
                 /** @description Hanging on this document: visits on their work order, work orders on their customer. */
@@ -6621,6 +6623,8 @@ export interface operations {
                 clashes?: boolean;
                 /** @description With something the office should see. */
                 flagged?: boolean;
+                /** @description The latest first. */
+                latest?: boolean;
                 /** @description Rows: 50 where absent, at most 1000. */
                 limit?: number;
                 /** @description Hanging on this document: visits on their work order, work orders on their customer. */

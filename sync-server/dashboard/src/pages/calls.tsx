@@ -174,7 +174,7 @@ function Done({ open }: { open: (id: string) => void }): ReactNode {
   const search = params.get("q");
   // The customers' words that nobody has looked into are what is to be done here.
   const flagged = outcome === undefined && !params.has("all");
-  const listed = useListed(list({ kind: "follow_up", ...(outcome ? { status: outcome } : {}), ...(search ? { search } : {}), ...(flagged ? { flagged } : {}) }));
+  const listed = useListed(list({ kind: "follow_up", latest: true, ...(outcome ? { status: outcome } : {}), ...(search ? { search } : {}), ...(flagged ? { flagged } : {}) }));
   return (
     <>
       <div className="page-head">

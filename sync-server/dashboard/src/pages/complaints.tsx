@@ -197,7 +197,7 @@ export default function Complaints(): ReactNode {
   const state = params.has("all") ? undefined : (STATES.find((one) => one === params.get("state")) ?? "open");
   const search = params.get("q");
   const [fresh, opened] = [params.get("new"), params.get("open")];
-  const listed = useListed(list({ kind: "complaint", ...(state ? { status: state } : {}), ...(search ? { search } : {}) }));
+  const listed = useListed(list({ kind: "complaint", latest: state !== "open", ...(state ? { status: state } : {}), ...(search ? { search } : {}) }));
   return (
     <>
       {fresh === "?" && <Whose choose={(customer) => change({ new: customer })} close={() => change({ new: undefined })} />}

@@ -116,7 +116,7 @@ export default function Suggestions(): ReactNode {
   const state = STATES.find((one) => one === params.get("state"));
   const search = params.get("q");
   const opened = params.get("open");
-  const listed = useListed(list({ kind: "suggestion", ...(state ? { status: state } : {}), ...(search ? { search } : {}) }));
+  const listed = useListed(list({ kind: "suggestion", latest: true, ...(state ? { status: state } : {}), ...(search ? { search } : {}) }));
   return (
     <>
       {writing && <Write close={() => setWriting(false)} />}
