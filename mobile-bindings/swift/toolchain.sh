@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Swift on Debian, which brings it from trixie on: unpacked into a folder and run there. Needs root.
 #
-#   toolchain.sh DIR                 unpacks Debian trixie with Swift (about 2 GB) into DIR
+#   toolchain.sh DIR                 unpacks Debian trixie with Swift (about 3 GB) into DIR
 #   toolchain.sh DIR PROGRAM ARG...  runs a program of it, on this repository and cargo's target folder
 #
 # The environment is handed on. What is mounted for a run goes with it.

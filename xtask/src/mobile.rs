@@ -303,6 +303,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_readme_shows_the_sample_that_the_tests_run() {
+        let package = root().join("mobile-bindings/swift");
+        let readme = std::fs::read_to_string(package.join("README.md")).unwrap();
+        let (_, rest) = readme.split_once("```swift\n").unwrap();
+        let (shown, rest) = rest.split_once("```").unwrap();
+        assert!(!rest.contains("```swift"), "another sample, which nothing runs");
+        let run = std::fs::read_to_string(package.join("Tests/OnsiteKitTests/Sample.swift")).unwrap();
+        assert!(shown.lines().count() > 10 && run.contains(shown), "the README shows something else than runs");
+    }
+
+    #[test]
     fn the_xcframework_script_says_every_command() {
         let out = target().unwrap().join(format!("xcframework-dry-{}", std::process::id()));
         let script = root().join("mobile-bindings/swift/xcframework.sh");

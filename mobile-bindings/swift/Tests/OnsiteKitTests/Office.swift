@@ -44,6 +44,9 @@ enum JSON: Codable, Equatable {
         self = try JSONDecoder().decode(JSON.self, from: Data(text.utf8))
     }
 
+    /// An id as the office's API writes it.
+    static func id(_ id: UUID) -> JSON { .string(id.uuidString.lowercased()) }
+
     subscript(key: String) -> JSON {
         if case .object(let members) = self { members[key] ?? .null } else { .null }
     }
@@ -176,19 +179,45 @@ final class Office {
 
     /// A one-time code for a technician's phone.
     func code(_ technician: UUID) async throws -> String {
-        let asked = JSON.object(["staff": .string(technician.uuidString.lowercased())])
+        let asked = JSON.object(["staff": .id(technician)])
         guard let code = try await ask("/api/device-codes", asked)["code"].text else { throw Failure("no code") }
         return code
     }
 
+    private func execute(_ command: String, _ fields: [String: JSON]) async throws {
+        try await ask("/api/commands", .object(fields.merging(["do": .string(command)]) { $1 }))
+    }
+
+    /// A new technician.
+    func technician() async throws -> UUID {
+        let id = UUID()
+        try await execute("put_staff", [
+            "id": .id(id), "name": .string("李工"), "code": .string(String(id.uuidString.prefix(8))),
+            "phone": .string(""), "roles": .array([.string("technician")]),
+        ])
+        return id
+    }
+
+    /// A technician's work order for a new customer, due now so that it is among today's at any hour.
+    func job(_ technician: UUID, customer name: String, text: String) async throws {
+        let (customer, order) = (UUID(), UUID())
+        try await execute("put_customer", [
+            "id": .id(customer), "name": .string(name), "code": .string(""), "project_completed": .null,
+            "call_interval_days": .null,
+        ])
+        try await execute("open_work_order", [
+            "id": .id(order), "customer": .id(customer), "equipment": .null, "work_type": .string("repair"),
+            "request": .null, "follow_on_of": .null, "service_description": .string(text),
+            "arrival_deadline": .number(Int64(Date().timeIntervalSince1970 * 1000)),
+        ])
+        try await execute("assign", [
+            "id": .id(order), "technicians": .array([.id(technician)]), "reason": .string(""),
+        ])
+    }
+
     /// A new technician's phone, enrolled.
     func phone(_ folder: URL) async throws -> Phone {
-        let id = UUID()
-        let staff: [String: JSON] = [
-            "do": .string("put_staff"), "id": .string(id.uuidString.lowercased()), "name": .string("李工"),
-            "code": .string(String(id.uuidString.prefix(8))), "phone": .string(""), "roles": .array([.string("technician")]),
-        ]
-        try await ask("/api/commands", .object(staff))
+        let id = try await technician()
         let phone = try await Phone.open(folder: folder, app: "xctest 1.0")
         _ = try await phone.enrol(server: url, code: try await code(id), deviceName: "phone")
         return phone

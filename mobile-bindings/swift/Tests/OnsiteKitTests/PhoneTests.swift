@@ -40,6 +40,22 @@ final class PhoneTests: XCTestCase {
         XCTAssertFalse(badges.isEmpty)
     }
 
+    func testTheSampleOfTheReadmeRuns() async throws {
+        let folder = try folder()
+        let office = try await Office(folder.appendingPathComponent("server"))
+        defer { office.stop() }
+        let technician = try await office.technician()
+        try await office.job(technician, customer: "西安纸托厂", text: "液压站油温偏高")
+        let screen = Shown()
+        let phone = try await day(
+            folder: folder.appendingPathComponent("phone"), server: office.url,
+            code: try await office.code(technician), screen: screen)
+        XCTAssertGreaterThanOrEqual(screen.accepted, 2)
+        for _ in 0..<4_000 where !screen.isOver { try await Task.sleep(nanoseconds: 5_000_000) }
+        XCTAssertTrue(screen.isOver, "neither arrived nor safe to hand in")
+        try await phone.close()
+    }
+
     func testARefusalAndALostNetworkAreResults() async throws {
         let folder = try folder()
         let office = try await Office(folder.appendingPathComponent("server"))
@@ -128,4 +144,19 @@ private final class Seen: @unchecked Sendable {
     private var all: [UInt64] = []
     func add(_ n: UInt64) { lock.withLock { all.append(n) } }
     var last: UInt64? { lock.withLock { all.last } }
+}
+
+private final class Shown: Screen, @unchecked Sendable {
+    private let lock = NSLock()
+    private var stage: Stage?
+    private var safe = false
+    private var sent: UInt64 = 0
+    func show(_ today: Today) { lock.withLock { stage = today.jobs.first?.stage } }
+    func show(_ badge: Status) { lock.withLock { safe = badge.safeToHandIn } }
+    func show(_ report: SyncReport) { lock.withLock { sent = UInt64(report.accepted) } }
+    func refused(_ field: String, _ detail: String) { XCTFail("\(field): \(detail)") }
+    func enrolAgain() { XCTFail("not enrolled") }
+    func retry(after milliseconds: Int64?) { XCTFail("retry after \(milliseconds ?? 0) ms") }
+    var accepted: UInt64 { lock.withLock { sent } }
+    var isOver: Bool { lock.withLock { safe && stage == .onSite } }
 }

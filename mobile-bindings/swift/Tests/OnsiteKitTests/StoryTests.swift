@@ -139,7 +139,7 @@ final class StoryTests: XCTestCase {
         case .object(let members): .object(members.mapValues(meant))
         case .array(let list): .array(list.map(meant))
         case .string("$now"): .number(Int64(Date().timeIntervalSince1970 * 1000))
-        case .string(let name) where name.hasPrefix("$"): .string(id(name).uuidString.lowercased())
+        case .string(let name) where name.hasPrefix("$"): JSON.id(id(name))
         default: value
         }
     }
