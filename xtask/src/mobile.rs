@@ -303,14 +303,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_shows_the_sample_that_the_tests_run() {
-        let package = root().join("mobile-bindings/swift");
-        let readme = std::fs::read_to_string(package.join("README.md")).unwrap();
-        let (_, rest) = readme.split_once("```swift\n").unwrap();
-        let (shown, rest) = rest.split_once("```").unwrap();
-        assert!(!rest.contains("```swift"), "another sample, which nothing runs");
-        let run = std::fs::read_to_string(package.join("Tests/OnsiteKitTests/Sample.swift")).unwrap();
-        assert!(shown.lines().count() > 10 && run.contains(shown), "the README shows something else than runs");
+    fn the_readmes_show_the_samples_that_the_tests_run() {
+        for (package, language, sample) in [
+            ("kotlin", "kotlin", "src/test/kotlin/com/onsite/Sample.kt"),
+            ("swift", "swift", "Tests/OnsiteKitTests/Sample.swift"),
+        ] {
+            let package = root().join("mobile-bindings").join(package);
+            let readme = std::fs::read_to_string(package.join("README.md")).unwrap();
+            let (_, rest) = readme.split_once(&format!("```{language}\n")).unwrap();
+            let (shown, rest) = rest.split_once("```").unwrap();
+            assert!(!rest.contains(&format!("```{language}")), "{sample}: another sample, which nothing runs");
+            let run = std::fs::read_to_string(package.join(sample)).unwrap();
+            assert!(shown.lines().count() > 10 && run.contains(shown), "{sample} is not what the README shows");
+        }
     }
 
     #[test]

@@ -5,8 +5,11 @@ import com.onsite.engine.Doc
 import com.onsite.engine.EventKind
 import com.onsite.engine.Kind
 import com.onsite.engine.OnsiteException
-import com.onsite.engine.SyncProgress
 import com.onsite.engine.Stage
+import com.onsite.engine.Status
+import com.onsite.engine.SyncProgress
+import com.onsite.engine.SyncReport
+import com.onsite.engine.Today
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
@@ -22,6 +25,7 @@ import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Assertions.fail
 import org.junit.jupiter.api.BeforeAll
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.TestInstance
@@ -83,6 +87,28 @@ class PhoneTest {
         assertTrue(Duration.between(before, event.mark.at.at).abs() < Duration.ofMinutes(1))
         phone.close()
         withTimeout(20_000) { flows.forEach { it.join() } }
+    }
+
+    @Test
+    fun `the sample of the README runs`() = runBlocking<Unit> {
+        val wang = office.technician("王工")
+        office.job(customer, wang, "液压站油温偏高")
+        val stages = CopyOnWriteArrayList<Stage>()
+        val badges = CopyOnWriteArrayList<Status>()
+        val reports = mutableListOf<SyncReport>()
+        val screen = object : Screen {
+            override fun today(today: Today) { stages += today.jobs.single().stage }
+            override fun badge(badge: Status) { badges += badge }
+            override fun refused(field: String, detail: String) = fail<Unit>("$field: $detail")
+            override fun synced(report: SyncReport) { reports += report }
+            override fun enrolAgain() = fail<Unit>("not enrolled")
+            override fun retryAfter(wait: Duration?) = fail<Unit>("retry after $wait")
+        }
+        val phone = day(folder.resolve("sample"), office.url, office.code(wang), screen, this)
+        assertTrue(reports.single().accepted >= 2uL, "$reports")
+        withTimeout(20_000) { while (stages.lastOrNull() != Stage.ON_SITE) kotlinx.coroutines.delay(5) }
+        withTimeout(20_000) { while (badges.lastOrNull()?.safeToHandIn != true) kotlinx.coroutines.delay(5) }
+        phone.close()
     }
 
     @Test
