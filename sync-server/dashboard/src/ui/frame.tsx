@@ -104,7 +104,7 @@ function Standing({ me }: { me: Me }): ReactNode {
       <a className="skip" href="#main">
         {t("nav.skip")}
       </a>
-      <Layout.Sider className="frame-sider" width={212} collapsedWidth={0} breakpoint="md" theme="light">
+      <Layout.Sider className="frame-sider" width={200} collapsedWidth={0} breakpoint="md" theme="light">
         <div className="frame-brand" title={me.company}>
           <img src="/favicon.svg" alt="" width={22} height={22} />
           <span className="clip">{me.company || t("app.name")}</span>
