@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { App, Button, Form, Input, Table, Tag } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
+import { useAct } from "../api/act";
 import { answer, api } from "../api/client";
 import { told } from "../api/problem";
 import { useMe } from "../api/queries";
@@ -16,20 +17,13 @@ const SHORTEST = 8;
 
 function Password(): ReactNode {
   const { t } = useTranslation();
-  const { message } = App.useApp();
-  const client = useQueryClient();
+  const { done, busy } = useAct("sessions");
   const [form] = Form.useForm<{ old: string; new: string; again: string }>();
-  const change = useMutation({
-    mutationFn: (said: { old: string; new: string }) => api.PUT("/api/session/password", { body: said }),
-    onSuccess: () => {
-      form.resetFields();
-      void message.success(t("account.password_changed"));
-      void client.invalidateQueries({ queryKey: ["sessions"] });
-    },
-    onError: (error) => void message.error(told(t, error)),
-  });
+  const change = async (said: { old: string; new: string }): Promise<void> => {
+    if (await done(() => api.PUT("/api/session/password", { body: said }), t("account.password_changed"))) form.resetFields();
+  };
   return (
-    <Form form={form} layout="vertical" style={{ maxWidth: 320 }} requiredMark={false} onFinish={(said: { old: string; new: string }) => change.mutate({ old: said.old, new: said.new })}>
+    <Form form={form} layout="vertical" style={{ maxWidth: 320 }} requiredMark={false} onFinish={(said: { old: string; new: string }) => void change({ old: said.old, new: said.new })}>
       <Form.Item name="old" label={t("account.password_old")} rules={[{ required: true, message: t("login.password_missing") }]}>
         <Input.Password autoComplete="current-password" />
       </Form.Item>
@@ -48,7 +42,7 @@ function Password(): ReactNode {
       >
         <Input.Password autoComplete="new-password" />
       </Form.Item>
-      <Button type="primary" htmlType="submit" loading={change.isPending}>
+      <Button type="primary" htmlType="submit" loading={busy}>
         {t("account.password_change")}
       </Button>
     </Form>

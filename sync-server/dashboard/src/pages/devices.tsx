@@ -1,11 +1,11 @@
 import { QrcodeOutlined } from "@ant-design/icons";
 import { useQuery } from "@tanstack/react-query";
-import { App, Button, Modal, Segmented, Select, Table, Tag } from "antd";
+import { Button, Modal, Segmented, Select, Table, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { useAct } from "../api/act";
 import { answer, api } from "../api/client";
-import { told } from "../api/problem";
 import { useHolds, usePeople } from "../api/queries";
 import { devices } from "../api/sync";
 import type { Device, DeviceCode } from "../api/types";
@@ -52,21 +52,14 @@ const picture = (svg: string): string => svg.replace("<svg ", '<svg xmlns="http:
 /** A code for a person's phone: shown once, as QR and to be typed. */
 function Enrol({ close }: { close: () => void }): ReactNode {
   const { t } = useTranslation();
-  const { message } = App.useApp();
+  const { act, busy } = useAct("devices");
   const people = usePeople();
   const [staff, setStaff] = useState<string>();
   const [code, setCode] = useState<DeviceCode>();
-  const [busy, setBusy] = useState(false);
   const make = async (): Promise<void> => {
     if (staff === undefined) return;
-    setBusy(true);
-    try {
-      setCode(await answer(api.POST("/api/device-codes", { body: { staff } })));
-    } catch (error) {
-      void message.error(told(t, error));
-    } finally {
-      setBusy(false);
-    }
+    const made = await act(() => answer(api.POST("/api/device-codes", { body: { staff } })));
+    if (made) setCode(made.answered);
   };
   const phone = people.all.filter((p) => !p.left);
   return (

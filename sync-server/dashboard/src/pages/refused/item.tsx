@@ -1,10 +1,9 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { App, Button, Tag } from "antd";
+import { Button, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { useAct } from "../../api/act";
 import { api } from "../../api/client";
-import { told as toldProblem } from "../../api/problem";
 import { usePeople } from "../../api/queries";
 import type { AsideCommand, RefusedRow } from "../../api/types";
 import { time } from "../../format";
@@ -22,28 +21,17 @@ type AmendCommand = Extract<AsideCommand, { decide: "amend" }>["command"];
 export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolean }): ReactNode {
   const { t } = useTranslation();
   const people = usePeople();
-  const { message } = App.useApp();
-  const client = useQueryClient();
   const [ask, question] = useAsk();
   const [amending, setAmending] = useState(false);
   const amended = amendment(row);
-  const decide = useMutation({
-    mutationFn: (said: AsideCommand) => api.POST("/api/set-aside/{doc}/{hash}", { params: { path: { doc: row.doc.id, hash: row.hash } }, body: said as never }),
-    onSuccess: () => void message.success(t("refused.decided_now")),
-    onError: (error) => void message.error(toldProblem(t, error)),
-    onSettled: () => client.invalidateQueries(),
-  });
-  const amend = async ({ reason, ...values }: Values, { command }: Amendment): Promise<boolean> => {
-    try {
-      await decide.mutateAsync({ decide: "amend", reason: textOf(reason), command: (await command(values)) as AmendCommand });
-      return true;
-    } catch {
-      return false;
-    }
-  };
+  const { done, busy } = useAct();
+  const decide = (said: () => Promise<AsideCommand>): Promise<boolean> =>
+    done(async () => api.POST("/api/set-aside/{doc}/{hash}", { params: { path: { doc: row.doc.id, hash: row.hash } }, body: (await said()) as never }), t("refused.decided_now"));
+  const amend = ({ reason, ...values }: Values, { command }: Amendment): Promise<boolean> =>
+    decide(async () => ({ decide: "amend", reason: textOf(reason), command: (await command(values)) as AmendCommand }));
   const choose = async (what: "accept" | "dismiss"): Promise<void> => {
     const reason = await ask({ title: t(`refused.${what}`), what: t(`refused.${what}_what`), ok: t(`refused.${what}`), danger: what === "dismiss" });
-    if (reason !== undefined) decide.mutate({ decide: what, reason });
+    if (reason !== undefined) await decide(() => Promise.resolve({ decide: what, reason }));
   };
   return (
     <section className="refused" aria-label={`${word("kind", row.doc.kind)} ${row.number}`}>
@@ -53,7 +41,7 @@ export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolea
           title={t("refused.amend")}
           what={<p className="quiet">{t("refused.amend_what")}</p>}
           ok={t("refused.amend")}
-          busy={decide.isPending}
+          busy={busy}
           close={() => setAmending(false)}
           beginning={amended.beginning}
           fields={[...amended.fields, { name: "reason", label: t("ask.reason"), required: true }]}
@@ -99,15 +87,15 @@ export function RefusedItem({ row, manager }: { row: RefusedRow; manager: boolea
       ) : (
         manager && (
           <div className="inline">
-            <Button type="primary" loading={decide.isPending} disabled={row.because_of !== null} onClick={() => void choose("accept")}>
+            <Button type="primary" loading={busy} disabled={row.because_of !== null} onClick={() => void choose("accept")}>
               {t("refused.accept")}
             </Button>
             {amended && (
-              <Button loading={decide.isPending} onClick={() => setAmending(true)}>
+              <Button loading={busy} onClick={() => setAmending(true)}>
                 {t("refused.amend")}
               </Button>
             )}
-            <Button danger loading={decide.isPending} onClick={() => void choose("dismiss")}>
+            <Button danger loading={busy} onClick={() => void choose("dismiss")}>
               {t("refused.dismiss")}
             </Button>
           </div>
