@@ -410,7 +410,7 @@ fn bench(peers: bool, args: &[String]) -> Result<()> {
     let mut env = vec![("ONSITE_BIN", onsite.as_str())];
     let page_text = page.display().to_string();
     if page.join("node_modules/playwright-core").is_dir() {
-        env.push(("ONSITE_DASHBOARD", &page_text));
+        env.push(("OFFICE_PAGE", &page_text));
     }
     run(&load, &all, &env)
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Names the folder of the page, with what a browser test needs installed.
-const PAGE: &str = "ONSITE_DASHBOARD";
+const PAGE: &str = "OFFICE_PAGE";
 /// Target of a screen's first paint.
 const PAINTED: f64 = 1_500.0;
 /// Target of each answer.
