@@ -7,7 +7,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::storage::{Audit, Batch};
-use onsite_core::domain::{DocId, Entity, Millis, Role, StaffId, TenantId};
+use onsite_core::domain::{Author, DocId, Entity, Millis, Role, StaffId, TenantId};
 use onsite_core::messages::Language;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -177,8 +177,13 @@ pub async fn users(ledger: &Ledger, tenant: TenantId) -> Result<Vec<UserRow>> {
 /// [`Error::NotFound`] where there is no such person; `login_taken`, also where it is this person's already;
 /// as [`super::set_password`].
 pub async fn add_user(ledger: &Ledger, who: &OfficeSession, staff: StaffId, login: &str, password: &str) -> Result<()> {
-    if ledger.roles(who.tenant, staff).await?.is_empty() {
+    let roles = ledger.roles(who.tenant, staff).await?;
+    if roles.is_empty() {
         return Err(Error::NotFound(format!("no member of staff {staff} with a role")));
+    }
+    if !(Author { staff, roles, device_code: None }).office() {
+        let detail = "a technician alone works on the phone: a role of the office comes first".into();
+        return Err(Error::Conflict { code: "no_office_role", detail });
     }
     if super::user(ledger, login).await?.is_some() {
         let detail = format!("the login name {} is taken", login_name(login)?);

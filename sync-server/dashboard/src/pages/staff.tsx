@@ -109,7 +109,7 @@ function Users({ adding, add }: { adding: boolean; add: (on: boolean) => void })
   const change = (login: string, body: { disabled?: boolean; password?: string }) => (): Promise<unknown> =>
     answer(api.PATCH("/api/users/{login}", { params: { path: { login } }, body: body as never }));
   const taken = new Set((query.data ?? []).map((user) => user.staff));
-  const free = people.all.filter((person) => !person.left && !taken.has(person.id));
+  const free = people.all.filter((person) => !person.left && !taken.has(person.id) && person.roles.some((role) => role !== "technician"));
   return (
     <>
       {adding && (

@@ -114,6 +114,8 @@ async fn the_admin_gives_takes_and_renews_logins() {
     let post = async |body: Value| w.send_json("POST", "/api/users", &boss_cookie, body).await;
     post(add.clone()).await.good(204);
     post(add).await.problem(409, "login_taken");
+    let li = w.staff(w.tenant, "李工", &[Role::Technician]).await;
+    post(json!({ "staff": li, "login": "li", "password": "correct horse" })).await.problem(409, "no_office_role");
     let nobody = json!({ "staff": w.env.new_id(), "login": "x", "password": "correct horse" });
     post(nobody).await.problem(404, "not_found");
     let theirs = cookie_of(&w.enter("zhang", "correct horse").await.good(200));
