@@ -66,31 +66,54 @@ fn library() -> &'static str {
 }
 
 /// A phone's folder with ten thousand work orders, made anew.
-fn many(profile: &str, target: &Path) -> Result<PathBuf> {
+fn many(target: &Path) -> Result<PathBuf> {
     let folder = target.join("phone-10000");
     let _ = std::fs::remove_dir_all(&folder);
-    let load = ["run", "--quiet", "--locked", "--profile", profile, "-p", "onsite-e2e", "--bin", "load", "--"];
+    let load = ["run", "--quiet", "--locked", "--profile", "sim", "-p", "onsite-e2e", "--bin", "load", "--"];
     run("cargo", &[&load[..], &["phone", &text(&folder)]].concat(), &[])?;
     Ok(folder)
 }
 
-/// Builds the Python package into an environment of its own, checks its types and lives its day against a real server.
-pub(crate) fn python() -> Result<()> {
-    let target = target()?;
-    let (venv, package) = (target.join("python"), root().join("mobile-bindings/python"));
-    let tool = |name: &str| text(&venv.join("bin").join(name));
+/// The environment that the Python package is built and tested in.
+fn python_environment(target: &Path) -> Result<PathBuf> {
+    let venv = target.join("python");
     if !venv.join("bin/maturin").is_file() {
         run("python3", &["-m", "venv", &text(&venv)], &[])?;
-        run(&tool("pip"), &["install", "--quiet", "maturin>=1.9,<2", "pytest>=8,<10", "mypy>=1.13,<3"], &[])?;
+        let pip = text(&venv.join("bin/pip"));
+        run(&pip, &["install", "--quiet", "maturin>=1.9,<2", "pytest>=8,<10", "mypy>=1.13,<3"], &[])?;
     }
+    Ok(venv)
+}
+
+/// Builds the Python package, checks its types, lives its day against a real server, and runs the sample where
+/// nothing but its wheel is installed.
+pub(crate) fn python() -> Result<()> {
+    let target = target()?;
+    let (venv, package) = (python_environment(&target)?, root().join("mobile-bindings/python"));
+    let tool = |name: &str| text(&venv.join("bin").join(name));
+    let (wheels, fresh) = (target.join("python-wheel"), target.join("python-fresh"));
+    let _ = std::fs::remove_dir_all(&wheels);
+    let fresh_python = text(&fresh.join("bin/python"));
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", venv.join("bin").display());
     let (venv_text, onsite) = (text(&venv), text(&target.join("debug/onsite")));
-    let env = [("VIRTUAL_ENV", venv_text.as_str()), ("PATH", path.as_str()), ("ONSITE_BIN", onsite.as_str())];
+    let env = [
+        ("VIRTUAL_ENV", venv_text.as_str()),
+        ("PATH", path.as_str()),
+        ("ONSITE_BIN", onsite.as_str()),
+        ("ONSITE_SAMPLE_PYTHON", fresh_python.as_str()),
+    ];
     let manifest = text(&package.join("pyproject.toml"));
     std::env::set_current_dir(&package)?;
     let done = run(&tool("maturin"), &["develop", "--quiet", "--locked"], &env)
         .and_then(|()| run(&tool("mypy"), &["--config-file", &manifest], &env))
+        .and_then(|()| run(&tool("maturin"), &["build", "--quiet", "--locked", "--out", &text(&wheels)], &env))
+        .and_then(|()| run("python3", &["-m", "venv", "--clear", &text(&fresh)], &[]))
+        .and_then(|()| {
+            let from = text(&wheels);
+            let install = ["-m", "pip", "install", "--quiet", "--no-index", "--find-links", &from, "onsite"];
+            run(&fresh_python, &install, &[])
+        })
         .and_then(|()| run(&tool("pytest"), &["-q"], &env));
     std::env::set_current_dir(root())?;
     done
@@ -118,7 +141,7 @@ fn platform() -> String {
 /// Builds the Kotlin package and runs its tests on the JVM against a real server.
 pub(crate) fn kotlin() -> Result<()> {
     let target = target()?;
-    let many = text(&many("sim", &target)?);
+    let many = text(&many(&target)?);
     let onsite = text(&target.join("debug/onsite"));
     run("cargo", &["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"], &[])?;
     maven("debug", &target, &["verify"], &[("ONSITE_BIN", &onsite), ("ONSITE_MANY", &many)])?;
@@ -147,6 +170,15 @@ fn swift_toolchain(target: &Path) -> Option<Vec<String>> {
     there.then(|| vec!["mobile-bindings/swift/toolchain.sh".into(), text(&chroot), "swift".into()])
 }
 
+/// Says loudly what is left out where there is no Swift.
+fn without_swift(skipped: &str, target: &Path) {
+    println!("\n*** SKIPPED: {skipped}. There is no Swift here: install a toolchain, or run");
+    println!(
+        "*** `mobile-bindings/swift/toolchain.sh {}` as root, which unpacks Debian's.\n",
+        target.join("swift-toolchain").display()
+    );
+}
+
 fn swift_run(
     swift: &[String],
     verb: &str,
@@ -170,11 +202,7 @@ fn swift_run(
 pub(crate) fn swift() -> Result<()> {
     let target = target()?;
     let Some(swift) = swift_toolchain(&target) else {
-        println!("\n*** SKIPPED: the Swift package's tests. There is no Swift here: install a toolchain, or run");
-        println!(
-            "*** `mobile-bindings/swift/toolchain.sh {}` as root, which unpacks Debian's.\n",
-            target.join("swift-toolchain").display()
-        );
+        without_swift("the Swift package's tests", &target);
         return Ok(());
     };
     let (many, onsite) = (text(&target.join("phone-10000")), text(&target.join("debug/onsite")));
@@ -197,8 +225,12 @@ const CALLS: [&str; 4] = ["today", "show", "search", "edit"];
 /// Measures the calls of a screen in every language beside the bare engine, in one run on copies of one phone.
 pub(crate) fn bench() -> Result<()> {
     let target = target()?;
-    run("cargo", &["build", "--release", "--locked", "-p", "onsite-ffi", "--lib"], &[])?;
-    let made = many("release", &target)?;
+    // Both at once, so that they share what they are built of.
+    let build = ["build", "--release", "--locked", "-p", "onsite-ffi", "-p", "onsite-e2e", "--lib", "--bin", "load"];
+    run("cargo", &build, &[])?;
+    let made = target.join("phone-10000");
+    let _ = std::fs::remove_dir_all(&made);
+    run(&text(&target.join("release/load")), &["phone", &text(&made)], &[])?;
     let mut figures: Vec<(&str, Vec<f64>)> = Vec::new();
     let mut measure = |name: &'static str, command: &mut dyn FnMut(&str) -> Result<Command>| -> Result<()> {
         let copy = text(&target.join(format!("phone-{name}")));
@@ -212,14 +244,13 @@ pub(crate) fn bench() -> Result<()> {
         load.args(["screen", phone]);
         Ok(load)
     })?;
-    if target.join("python/bin/python").is_file() {
-        generate_python(&target)?;
-        measure("Python", &mut |phone| {
-            let mut python = Command::new(target.join("python/bin/python"));
-            python.args(["mobile-bindings/python/bench.py", phone]).env("PYTHONPATH", target.join("bench-python"));
-            Ok(python)
-        })?;
-    }
+    let venv = python_environment(&target)?;
+    generate_python(&target)?;
+    measure("Python", &mut |phone| {
+        let mut python = Command::new(venv.join("bin/python"));
+        python.args(["mobile-bindings/python/bench.py", phone]).env("PYTHONPATH", target.join("bench-python"));
+        Ok(python)
+    })?;
     if on_path("mvn") {
         let others = target.join("kotlin.classpath");
         maven(
@@ -236,6 +267,8 @@ pub(crate) fn bench() -> Result<()> {
             java.args(["-cp", &path, "com.onsite.BenchKt", phone]);
             Ok(java)
         })?;
+    } else {
+        println!("\n*** SKIPPED: Kotlin's figures. There is no Maven here.\n");
     }
     if let Some(swift) = swift_toolchain(&target) {
         swift_run(&swift, "build", "release", &target, &["-c", "release", "--product", "OnsiteBench"], &[])?;
@@ -251,6 +284,8 @@ pub(crate) fn bench() -> Result<()> {
             bench.arg(phone).env("LD_LIBRARY_PATH", target.join("release"));
             Ok(bench)
         })?;
+    } else {
+        without_swift("Swift's figures", &target);
     }
     println!("\n| a call, median | {} |", CALLS.join(" | "));
     println!("|---|{}", "---|".repeat(CALLS.len()));
@@ -307,6 +342,7 @@ mod tests {
         for (package, language, sample) in [
             ("kotlin", "kotlin", "src/test/kotlin/com/onsite/Sample.kt"),
             ("swift", "swift", "Tests/OnsiteKitTests/Sample.swift"),
+            ("python", "python", "sample.py"),
         ] {
             let package = root().join("mobile-bindings").join(package);
             let readme = std::fs::read_to_string(package.join("README.md")).unwrap();

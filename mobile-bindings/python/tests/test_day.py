@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -173,3 +175,19 @@ def test_pages_and_threads(office: Office, tmp_path: Path) -> None:
         assert threads() <= before + 8, "the engine's threads are a fixed few"
 
     asyncio.run(run())
+
+
+def test_the_readmes_sample_runs(office: Office, tmp_path: Path) -> None:
+    technician = office.technician()
+    office.job(office.customer("西安纸托厂"), technician, "液压站油温偏高")
+    # Where it is named: one that has the package from its wheel, and nothing else.
+    python = os.environ.get("ONSITE_SAMPLE_PYTHON", sys.executable)
+    sample = Path(__file__).resolve().parents[1] / "sample.py"
+    args = [python, str(sample), office.url, office.code(technician)]
+    env = {**os.environ, "PYTHONUTF8": "1"}
+    done = subprocess.run(args, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.splitlines()
+    assert first == "西安纸托厂 PLANNING"
+    accepted, unsent, safe = last.split()
+    assert int(accepted) >= 2 and (unsent, safe) == ("0", "True"), last
