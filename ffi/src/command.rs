@@ -8,7 +8,7 @@ use onsite_core::domain as core;
 use std::time::SystemTime;
 
 /// Something somebody wants done. Times that are absent are now. What an app
-/// for other roles needs besides is in [`crate::Onsite::execute_json`].
+/// for other roles needs besides is in `Onsite.execute_json`.
 #[derive(Clone, Debug, PartialEq, uniffi::Enum)]
 pub enum Command {
     /// Writes a repair request. `reported` is when the customer called; now where absent.
@@ -34,13 +34,13 @@ pub enum Command {
     },
     /// Takes a request back.
     WithdrawRequest {
-        /// Its id, chosen by the app.
+        /// The request.
         id: Id,
         /// Why.
         reason: String,
     },
     /// Opens the planned visit of a work order's current round
-    /// ([`crate::Detail::current_visit`]) and gives it a provisional number. Comes
+    /// (`Detail.current_visit`) and gives it a provisional number. Comes
     /// before every other command on that visit; does nothing the second time.
     OpenVisit {
         /// The work order.
@@ -120,9 +120,9 @@ pub enum Command {
     },
     /// Takes a photo out (it stays in the history).
     RemovePhoto {
-        /// The document.
+        /// The visit or request it is in.
         doc: Doc,
-        /// Its id, chosen by the app.
+        /// The photo.
         id: Id,
     },
     /// 处理结果. `remarks` are appended to the form's where given.
@@ -164,9 +164,9 @@ pub enum Command {
         name: String,
         /// Pen strokes: points `x,y` in a box of 1000 × 400 separated by blanks, strokes separated by `;`.
         strokes: String,
-        /// As [`crate::Onsite::to_sign`] said.
+        /// As `Onsite.to_sign` said.
         heads: Vec<String>,
-        /// As [`crate::Onsite::to_sign`] said.
+        /// As `Onsite.to_sign` said.
         content: String,
     },
     /// The customer would not sign.
@@ -218,7 +218,7 @@ pub enum Command {
     ChooseClash {
         /// The document.
         doc: Doc,
-        /// The leaf, as [`crate::Clash`] names it.
+        /// The leaf, as `Clash` names it.
         path: String,
         /// The change that set the value chosen.
         choice: String,

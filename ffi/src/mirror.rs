@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 /// The id of a document, a person, a device or an item: a UUID. Ids of what a
-/// command creates are chosen by the app ([`crate::Onsite::new_id`]), so that
+/// command creates are chosen by the app (`Onsite.new_id`), so that
 /// sending it twice does it once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Id(pub uuid::Uuid);

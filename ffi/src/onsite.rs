@@ -62,7 +62,10 @@ impl Open {
 /// A phone's records: open them once in a process, and hold on to them.
 ///
 /// Any thread may call; calls take turns at the database, and none blocks the
-/// thread it is made on. After [`Onsite::shut_down`] every call answers `ShutDown`.
+/// thread it is made on. After `shut_down` every call answers `ShutDown`.
+///
+/// Errors that are "the store's" are `DiskFull`, `Locked`, `Unreadable` and `Failed`:
+/// what was stored before stays as it was.
 #[derive(uniffi::Object)]
 pub struct Onsite {
     open: Mutex<Option<Arc<Open>>>,
@@ -104,7 +107,10 @@ impl Onsite {
         .await
     }
 
-    /// Ends background work and closes the file, once calls under way are through.
+    /// Ends background work and closes the file, once calls under way are through. Does nothing the second time.
+    ///
+    /// # Errors
+    /// `Failed` where there is no thread to close it on.
     pub async fn shut_down(&self) -> Result<()> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(open) = open else { return Ok(()) };
@@ -170,10 +176,10 @@ impl Onsite {
         .await
     }
 
-    /// As [`Onsite::execute`], any command there is, as the JSON that the office's API takes.
+    /// As `execute`, any command there is, as the JSON that the office's API takes.
     ///
     /// # Errors
-    /// As [`Onsite::execute`]; `Invalid` where it is no such JSON.
+    /// As `execute`; `Invalid` where it is no such JSON.
     pub async fn execute_json(&self, command: String) -> Result<Vec<Doc>> {
         let command: core::Command = serde_json::from_str(&command).map_err(|e| OnsiteError::invalid("command", e))?;
         self.with(move |e| Ok(e.execute(&command)?.docs.mirror())).await
@@ -182,7 +188,7 @@ impl Onsite {
     /// Stores a photo's bytes durably and links them; the photo is sent after texts and signatures.
     ///
     /// # Errors
-    /// `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as [`Onsite::execute`].
+    /// `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as `execute`.
     pub async fn add_photo(&self, photo: NewPhoto, bytes: Vec<u8>) -> Result<Vec<Doc>> {
         self.with(move |e| {
             let stored = e.add_blob(&bytes, &photo.media_type)?;
@@ -339,7 +345,7 @@ impl Onsite {
     /// Does a command in place of a refused edit, which is then settled.
     ///
     /// # Errors
-    /// `NotFound` where no such refusal is open; as [`Onsite::execute`].
+    /// `NotFound` where no such refusal is open; as `execute`.
     pub async fn amend(&self, refused: i64, command: Command) -> Result<Vec<Doc>> {
         self.with(move |e| {
             let command = command.decided_at(e.now())?;

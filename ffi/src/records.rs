@@ -92,7 +92,7 @@ item! {
         label: String,
         /// English label.
         label_en: String,
-        /// The usual penalty, as an amount of nothing or more; the manager decides each. In fen.
+        /// The usual penalty, as an amount of nothing or more; the manager decides each; in fen.
         penalty: i64,
     }
 }
@@ -118,7 +118,7 @@ item! {
         name: String,
         /// Unit of count, such as 个.
         unit: String,
-        /// Price per unit. In fen.
+        /// Price per unit, in fen.
         price: i64,
     }
 }
@@ -222,7 +222,7 @@ item! {
     Charge of core::Charge, by id: core::ItemId => Id {
         /// When it was entered, by whom.
         mark: Mark,
-        /// Amount; negative corrects. In fen.
+        /// Amount in fen; negative corrects.
         amount: i64,
         /// What for.
         what: String,
@@ -340,9 +340,9 @@ record! {
         service_description: String,
         /// 必备的安装工具及零部件
         items: Vec<RequiredItem> = items,
-        /// 借款金额 In fen.
+        /// 借款金额, in fen.
         cash_advance: i64,
-        /// 需要收回的尾款金额 In fen.
+        /// 需要收回的尾款金额, in fen.
         balance_to_collect: i64,
         /// 备注
         remarks: String,
@@ -410,7 +410,7 @@ item! {
         mark: Mark,
         /// The receipt (of the visit) it books, if it books one.
         receipt: Option<Id>,
-        /// Amount; negative corrects. In fen.
+        /// Amount in fen; negative corrects.
         amount: i64,
         /// What for.
         what: String,
@@ -614,7 +614,7 @@ item! {
     Receipt of core::Receipt, by id: core::ItemId => Id {
         /// When, by whom.
         mark: Mark,
-        /// Amount; negative corrects. In fen.
+        /// Amount in fen; negative corrects.
         amount: i64,
         /// How.
         method: PayMethod,
@@ -628,7 +628,7 @@ item! {
     Expense of core::Expense, by id: core::ItemId => Id {
         /// When, by whom.
         mark: Mark,
-        /// Amount; negative corrects. In fen.
+        /// Amount in fen; negative corrects.
         amount: i64,
         /// On what.
         category: ExpenseCategory,
@@ -740,7 +740,7 @@ record! {
         decision: Decision,
         /// 情节轻重
         severity: Option<Severity>,
-        /// Penalty (negative) or reward. In fen.
+        /// Penalty (negative) or reward, in fen.
         amount: i64,
         /// Whether a suggestion is a major one (重大改进建议).
         major: bool,

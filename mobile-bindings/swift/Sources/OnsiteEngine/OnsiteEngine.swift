@@ -1066,7 +1066,10 @@ public func FfiConverterTypeChangeListener_lower(_ value: ChangeListener) -> UIn
  * A phone's records: open them once in a process, and hold on to them.
  *
  * Any thread may call; calls take turns at the database, and none blocks the
- * thread it is made on. After [`Onsite::shut_down`] every call answers `ShutDown`.
+ * thread it is made on. After `shut_down` every call answers `ShutDown`.
+ *
+ * Errors that are "the store's" are `DiskFull`, `Locked`, `Unreadable` and `Failed`:
+ * what was stored before stays as it was.
  */
 public protocol OnsiteProtocol: AnyObject, Sendable {
 
@@ -1074,7 +1077,7 @@ public protocol OnsiteProtocol: AnyObject, Sendable {
      * Stores a photo's bytes durably and links them; the photo is sent after texts and signatures.
      *
      * # Errors
-     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as [`Onsite::execute`].
+     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as `execute`.
      */
     func addPhoto(photo: NewPhoto, bytes: Data) async throws  -> [Doc]
 
@@ -1082,7 +1085,7 @@ public protocol OnsiteProtocol: AnyObject, Sendable {
      * Does a command in place of a refused edit, which is then settled.
      *
      * # Errors
-     * `NotFound` where no such refusal is open; as [`Onsite::execute`].
+     * `NotFound` where no such refusal is open; as `execute`.
      */
     func amend(refused: Int64, command: Command) async throws  -> [Doc]
 
@@ -1130,10 +1133,10 @@ public protocol OnsiteProtocol: AnyObject, Sendable {
     func execute(command: Command) async throws  -> [Doc]
 
     /**
-     * As [`Onsite::execute`], any command there is, as the JSON that the office's API takes.
+     * As `execute`, any command there is, as the JSON that the office's API takes.
      *
      * # Errors
-     * As [`Onsite::execute`]; `Invalid` where it is no such JSON.
+     * As `execute`; `Invalid` where it is no such JSON.
      */
     func executeJson(command: String) async throws  -> [Doc]
 
@@ -1256,7 +1259,10 @@ public protocol OnsiteProtocol: AnyObject, Sendable {
     func show(doc: Doc) async throws  -> Detail
 
     /**
-     * Ends background work and closes the file, once calls under way are through.
+     * Ends background work and closes the file, once calls under way are through. Does nothing the second time.
+     *
+     * # Errors
+     * `Failed` where there is no thread to close it on.
      */
     func shutDown() async throws
 
@@ -1313,7 +1319,10 @@ public protocol OnsiteProtocol: AnyObject, Sendable {
  * A phone's records: open them once in a process, and hold on to them.
  *
  * Any thread may call; calls take turns at the database, and none blocks the
- * thread it is made on. After [`Onsite::shut_down`] every call answers `ShutDown`.
+ * thread it is made on. After `shut_down` every call answers `ShutDown`.
+ *
+ * Errors that are "the store's" are `DiskFull`, `Locked`, `Unreadable` and `Failed`:
+ * what was stored before stays as it was.
  */
 open class Onsite: OnsiteProtocol, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -1394,7 +1403,7 @@ public static func `open`(options: OpenOptions)async throws  -> Onsite  {
      * Stores a photo's bytes durably and links them; the photo is sent after texts and signatures.
      *
      * # Errors
-     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as [`Onsite::execute`].
+     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as `execute`.
      */
 open func addPhoto(photo: NewPhoto, bytes: Data)async throws  -> [Doc]  {
     return
@@ -1416,7 +1425,7 @@ open func addPhoto(photo: NewPhoto, bytes: Data)async throws  -> [Doc]  {
      * Does a command in place of a refused edit, which is then settled.
      *
      * # Errors
-     * `NotFound` where no such refusal is open; as [`Onsite::execute`].
+     * `NotFound` where no such refusal is open; as `execute`.
      */
 open func amend(refused: Int64, command: Command)async throws  -> [Doc]  {
     return
@@ -1548,10 +1557,10 @@ open func execute(command: Command)async throws  -> [Doc]  {
 }
 
     /**
-     * As [`Onsite::execute`], any command there is, as the JSON that the office's API takes.
+     * As `execute`, any command there is, as the JSON that the office's API takes.
      *
      * # Errors
-     * As [`Onsite::execute`]; `Invalid` where it is no such JSON.
+     * As `execute`; `Invalid` where it is no such JSON.
      */
 open func executeJson(command: String)async throws  -> [Doc]  {
     return
@@ -1884,7 +1893,10 @@ open func show(doc: Doc)async throws  -> Detail  {
 }
 
     /**
-     * Ends background work and closes the file, once calls under way are through.
+     * Ends background work and closes the file, once calls under way are through. Does nothing the second time.
+     *
+     * # Errors
+     * `Failed` where there is no thread to close it on.
      */
 open func shutDown()async throws   {
     return
@@ -2893,7 +2905,7 @@ public struct Booking: Equatable, Hashable {
      */
     public var receipt: Id?
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     public var amount: Int64
     /**
@@ -2914,7 +2926,7 @@ public struct Booking: Equatable, Hashable {
          * The receipt (of the visit) it books, if it books one.
          */receipt: Id?,
         /**
-         * Amount; negative corrects. In fen.
+         * Amount in fen; negative corrects.
          */amount: Int64,
         /**
          * What for.
@@ -2992,7 +3004,7 @@ public struct CataloguePart: Equatable, Hashable {
      */
     public var unit: String
     /**
-     * Price per unit. In fen.
+     * Price per unit, in fen.
      */
     public var price: Int64
 
@@ -3009,7 +3021,7 @@ public struct CataloguePart: Equatable, Hashable {
          * Unit of count, such as 个.
          */unit: String,
         /**
-         * Price per unit. In fen.
+         * Price per unit, in fen.
          */price: Int64) {
         self.partNo = partNo
         self.name = name
@@ -3077,7 +3089,7 @@ public struct Charge: Equatable, Hashable {
      */
     public var mark: Mark
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     public var amount: Int64
     /**
@@ -3095,7 +3107,7 @@ public struct Charge: Equatable, Hashable {
          * When it was entered, by whom.
          */mark: Mark,
         /**
-         * Amount; negative corrects. In fen.
+         * Amount in fen; negative corrects.
          */amount: Int64,
         /**
          * What for.
@@ -4571,11 +4583,11 @@ public struct Dispatch: Equatable, Hashable {
      */
     public var items: [RequiredItem]
     /**
-     * 借款金额 In fen.
+     * 借款金额, in fen.
      */
     public var cashAdvance: Int64
     /**
-     * 需要收回的尾款金额 In fen.
+     * 需要收回的尾款金额, in fen.
      */
     public var balanceToCollect: Int64
     /**
@@ -4614,10 +4626,10 @@ public struct Dispatch: Equatable, Hashable {
          * 必备的安装工具及零部件
          */items: [RequiredItem],
         /**
-         * 借款金额 In fen.
+         * 借款金额, in fen.
          */cashAdvance: Int64,
         /**
-         * 需要收回的尾款金额 In fen.
+         * 需要收回的尾款金额, in fen.
          */balanceToCollect: Int64,
         /**
          * 备注
@@ -5078,7 +5090,7 @@ public struct Expense: Equatable, Hashable {
      */
     public var mark: Mark
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     public var amount: Int64
     /**
@@ -5100,7 +5112,7 @@ public struct Expense: Equatable, Hashable {
          * When, by whom.
          */mark: Mark,
         /**
-         * Amount; negative corrects. In fen.
+         * Amount in fen; negative corrects.
          */amount: Int64,
         /**
          * On what.
@@ -7117,7 +7129,7 @@ public struct Receipt: Equatable, Hashable {
      */
     public var mark: Mark
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     public var amount: Int64
     /**
@@ -7139,7 +7151,7 @@ public struct Receipt: Equatable, Hashable {
          * When, by whom.
          */mark: Mark,
         /**
-         * Amount; negative corrects. In fen.
+         * Amount in fen; negative corrects.
          */amount: Int64,
         /**
          * How.
@@ -8211,7 +8223,7 @@ public struct Ruling: Equatable, Hashable {
      */
     public var severity: Severity?
     /**
-     * Penalty (negative) or reward. In fen.
+     * Penalty (negative) or reward, in fen.
      */
     public var amount: Int64
     /**
@@ -8232,7 +8244,7 @@ public struct Ruling: Equatable, Hashable {
          * 情节轻重
          */severity: Severity?,
         /**
-         * Penalty (negative) or reward. In fen.
+         * Penalty (negative) or reward, in fen.
          */amount: Int64,
         /**
          * Whether a suggestion is a major one (重大改进建议).
@@ -8568,7 +8580,7 @@ public struct SeverityLevel: Equatable, Hashable {
      */
     public var labelEn: String
     /**
-     * The usual penalty, as an amount of nothing or more; the manager decides each. In fen.
+     * The usual penalty, as an amount of nothing or more; the manager decides each; in fen.
      */
     public var penalty: Int64
 
@@ -8585,7 +8597,7 @@ public struct SeverityLevel: Equatable, Hashable {
          * English label.
          */labelEn: String,
         /**
-         * The usual penalty, as an amount of nothing or more; the manager decides each. In fen.
+         * The usual penalty, as an amount of nothing or more; the manager decides each; in fen.
          */penalty: Int64) {
         self.severity = severity
         self.label = label
@@ -10883,7 +10895,7 @@ public func FfiConverterTypeCheckResult_lower(_ value: CheckResult) -> RustBuffe
 
 /**
  * Something somebody wants done. Times that are absent are now. What an app
- * for other roles needs besides is in [`crate::Onsite::execute_json`].
+ * for other roles needs besides is in `Onsite.execute_json`.
  */
 
 public enum Command: Equatable, Hashable {
@@ -10925,7 +10937,7 @@ public enum Command: Equatable, Hashable {
      */
     case withdrawRequest(
         /**
-         * Its id, chosen by the app.
+         * The request.
          */id: Id,
         /**
          * Why.
@@ -10933,7 +10945,7 @@ public enum Command: Equatable, Hashable {
     )
     /**
      * Opens the planned visit of a work order's current round
-     * ([`crate::Detail::current_visit`]) and gives it a provisional number. Comes
+     * (`Detail.current_visit`) and gives it a provisional number. Comes
      * before every other command on that visit; does nothing the second time.
      */
     case openVisit(
@@ -11057,10 +11069,10 @@ public enum Command: Equatable, Hashable {
      */
     case removePhoto(
         /**
-         * The document.
+         * The visit or request it is in.
          */doc: Doc,
         /**
-         * Its id, chosen by the app.
+         * The photo.
          */id: Id
     )
     /**
@@ -11125,10 +11137,10 @@ public enum Command: Equatable, Hashable {
          * Pen strokes: points `x,y` in a box of 1000 × 400 separated by blanks, strokes separated by `;`.
          */strokes: String,
         /**
-         * As [`crate::Onsite::to_sign`] said.
+         * As `Onsite.to_sign` said.
          */heads: [String],
         /**
-         * As [`crate::Onsite::to_sign`] said.
+         * As `Onsite.to_sign` said.
          */content: String
     )
     /**
@@ -11208,7 +11220,7 @@ public enum Command: Equatable, Hashable {
          * The document.
          */doc: Doc,
         /**
-         * The leaf, as [`crate::Clash`] names it.
+         * The leaf, as `Clash` names it.
          */path: String,
         /**
          * The change that set the value chosen.
@@ -16443,10 +16455,10 @@ private let initializationResult: InitializationResult = {
     if (uniffi_onsite_ffi_checksum_func_engine_version() != 11057) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_onsite_ffi_checksum_method_onsite_add_photo() != 30317) {
+    if (uniffi_onsite_ffi_checksum_method_onsite_add_photo() != 48760) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_onsite_ffi_checksum_method_onsite_amend() != 24358) {
+    if (uniffi_onsite_ffi_checksum_method_onsite_amend() != 15759) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_onsite_ffi_checksum_method_onsite_clashes() != 56028) {
@@ -16464,7 +16476,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_onsite_ffi_checksum_method_onsite_execute() != 63085) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_onsite_ffi_checksum_method_onsite_execute_json() != 32844) {
+    if (uniffi_onsite_ffi_checksum_method_onsite_execute_json() != 8932) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_onsite_ffi_checksum_method_onsite_fetch_photo() != 51442) {
@@ -16512,7 +16524,7 @@ private let initializationResult: InitializationResult = {
     if (uniffi_onsite_ffi_checksum_method_onsite_show() != 46663) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_onsite_ffi_checksum_method_onsite_shut_down() != 11844) {
+    if (uniffi_onsite_ffi_checksum_method_onsite_shut_down() != 11509) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_onsite_ffi_checksum_method_onsite_sign_out() != 37638) {

@@ -1048,10 +1048,10 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_onsite_ffi_checksum_func_engine_version() and 0xFFFF) != 11057) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_add_photo() and 0xFFFF) != 30317) {
+    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_add_photo() and 0xFFFF) != 48760) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_amend() and 0xFFFF) != 24358) {
+    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_amend() and 0xFFFF) != 15759) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_onsite_ffi_checksum_method_onsite_clashes() and 0xFFFF) != 56028) {
@@ -1069,7 +1069,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_onsite_ffi_checksum_method_onsite_execute() and 0xFFFF) != 63085) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_execute_json() and 0xFFFF) != 32844) {
+    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_execute_json() and 0xFFFF) != 8932) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_onsite_ffi_checksum_method_onsite_fetch_photo() and 0xFFFF) != 51442) {
@@ -1117,7 +1117,7 @@ private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_onsite_ffi_checksum_method_onsite_show() and 0xFFFF) != 46663) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
-    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_shut_down() and 0xFFFF) != 11844) {
+    if ((lib.uniffi_onsite_ffi_checksum_method_onsite_shut_down() and 0xFFFF) != 11509) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_onsite_ffi_checksum_method_onsite_sign_out() and 0xFFFF) != 37638) {
@@ -2387,7 +2387,10 @@ public object FfiConverterTypeChangeListener: FfiConverter<ChangeListener, Long>
  * A phone's records: open them once in a process, and hold on to them.
  *
  * Any thread may call; calls take turns at the database, and none blocks the
- * thread it is made on. After [`Onsite::shut_down`] every call answers `ShutDown`.
+ * thread it is made on. After `shut_down` every call answers `ShutDown`.
+ *
+ * Errors that are "the store's" are `DiskFull`, `Locked`, `Unreadable` and `Failed`:
+ * what was stored before stays as it was.
  */
 public interface OnsiteInterface {
 
@@ -2395,7 +2398,7 @@ public interface OnsiteInterface {
      * Stores a photo's bytes durably and links them; the photo is sent after texts and signatures.
      *
      * # Errors
-     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as [`Onsite::execute`].
+     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as `execute`.
      */
     suspend fun `addPhoto`(`photo`: NewPhoto, `bytes`: kotlin.ByteArray): List<Doc>
 
@@ -2403,7 +2406,7 @@ public interface OnsiteInterface {
      * Does a command in place of a refused edit, which is then settled.
      *
      * # Errors
-     * `NotFound` where no such refusal is open; as [`Onsite::execute`].
+     * `NotFound` where no such refusal is open; as `execute`.
      */
     suspend fun `amend`(`refused`: kotlin.Long, `command`: Command): List<Doc>
 
@@ -2451,10 +2454,10 @@ public interface OnsiteInterface {
     suspend fun `execute`(`command`: Command): List<Doc>
 
     /**
-     * As [`Onsite::execute`], any command there is, as the JSON that the office's API takes.
+     * As `execute`, any command there is, as the JSON that the office's API takes.
      *
      * # Errors
-     * As [`Onsite::execute`]; `Invalid` where it is no such JSON.
+     * As `execute`; `Invalid` where it is no such JSON.
      */
     suspend fun `executeJson`(`command`: kotlin.String): List<Doc>
 
@@ -2577,7 +2580,10 @@ public interface OnsiteInterface {
     suspend fun `show`(`doc`: Doc): Detail
 
     /**
-     * Ends background work and closes the file, once calls under way are through.
+     * Ends background work and closes the file, once calls under way are through. Does nothing the second time.
+     *
+     * # Errors
+     * `Failed` where there is no thread to close it on.
      */
     suspend fun `shutDown`()
 
@@ -2636,7 +2642,10 @@ public interface OnsiteInterface {
  * A phone's records: open them once in a process, and hold on to them.
  *
  * Any thread may call; calls take turns at the database, and none blocks the
- * thread it is made on. After [`Onsite::shut_down`] every call answers `ShutDown`.
+ * thread it is made on. After `shut_down` every call answers `ShutDown`.
+ *
+ * Errors that are "the store's" are `DiskFull`, `Locked`, `Unreadable` and `Failed`:
+ * what was stored before stays as it was.
  */
 open class Onsite: Disposable, AutoCloseable, OnsiteInterface
 {
@@ -2744,7 +2753,7 @@ open class Onsite: Disposable, AutoCloseable, OnsiteInterface
      * Stores a photo's bytes durably and links them; the photo is sent after texts and signatures.
      *
      * # Errors
-     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as [`Onsite::execute`].
+     * `Invalid` for a photo over the company's limit or a media type that is none; `DiskFull`; as `execute`.
      */
     @Throws(OnsiteException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
@@ -2773,7 +2782,7 @@ open class Onsite: Disposable, AutoCloseable, OnsiteInterface
      * Does a command in place of a refused edit, which is then settled.
      *
      * # Errors
-     * `NotFound` where no such refusal is open; as [`Onsite::execute`].
+     * `NotFound` where no such refusal is open; as `execute`.
      */
     @Throws(OnsiteException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
@@ -2943,10 +2952,10 @@ open class Onsite: Disposable, AutoCloseable, OnsiteInterface
 
 
     /**
-     * As [`Onsite::execute`], any command there is, as the JSON that the office's API takes.
+     * As `execute`, any command there is, as the JSON that the office's API takes.
      *
      * # Errors
-     * As [`Onsite::execute`]; `Invalid` where it is no such JSON.
+     * As `execute`; `Invalid` where it is no such JSON.
      */
     @Throws(OnsiteException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
@@ -3374,7 +3383,10 @@ open class Onsite: Disposable, AutoCloseable, OnsiteInterface
 
 
     /**
-     * Ends background work and closes the file, once calls under way are through.
+     * Ends background work and closes the file, once calls under way are through. Does nothing the second time.
+     *
+     * # Errors
+     * `Failed` where there is no thread to close it on.
      */
     @Throws(OnsiteException::class)
     @Suppress("ASSIGNED_BUT_NEVER_ACCESSED_VARIABLE")
@@ -4564,7 +4576,7 @@ data class Booking (
     val `receipt`: Id?
     ,
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     val `amount`: kotlin.Long
     ,
@@ -4635,7 +4647,7 @@ data class CataloguePart (
     val `unit`: kotlin.String
     ,
     /**
-     * Price per unit. In fen.
+     * Price per unit, in fen.
      */
     val `price`: kotlin.Long
 
@@ -4693,7 +4705,7 @@ data class Charge (
     val `mark`: Mark
     ,
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     val `amount`: kotlin.Long
     ,
@@ -5786,12 +5798,12 @@ data class Dispatch (
     val `items`: List<RequiredItem>
     ,
     /**
-     * 借款金额 In fen.
+     * 借款金额, in fen.
      */
     val `cashAdvance`: kotlin.Long
     ,
     /**
-     * 需要收回的尾款金额 In fen.
+     * 需要收回的尾款金额, in fen.
      */
     val `balanceToCollect`: kotlin.Long
     ,
@@ -6138,7 +6150,7 @@ data class Expense (
     val `mark`: Mark
     ,
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     val `amount`: kotlin.Long
     ,
@@ -7580,7 +7592,7 @@ data class Receipt (
     val `mark`: Mark
     ,
     /**
-     * Amount; negative corrects. In fen.
+     * Amount in fen; negative corrects.
      */
     val `amount`: kotlin.Long
     ,
@@ -8375,7 +8387,7 @@ data class Ruling (
     val `severity`: Severity?
     ,
     /**
-     * Penalty (negative) or reward. In fen.
+     * Penalty (negative) or reward, in fen.
      */
     val `amount`: kotlin.Long
     ,
@@ -8636,7 +8648,7 @@ data class SeverityLevel (
     val `labelEn`: kotlin.String
     ,
     /**
-     * The usual penalty, as an amount of nothing or more; the manager decides each. In fen.
+     * The usual penalty, as an amount of nothing or more; the manager decides each; in fen.
      */
     val `penalty`: kotlin.Long
 
@@ -10284,7 +10296,7 @@ public object FfiConverterTypeCheckResult: FfiConverterRustBuffer<CheckResult> {
 
 /**
  * Something somebody wants done. Times that are absent are now. What an app
- * for other roles needs besides is in [`crate::Onsite::execute_json`].
+ * for other roles needs besides is in `Onsite.execute_json`.
  */
 sealed class Command {
 
@@ -10340,7 +10352,7 @@ sealed class Command {
      */
     data class WithdrawRequest(
         /**
-         * Its id, chosen by the app.
+         * The request.
          */
         val `id`: com.onsite.engine.Id,
         /**
@@ -10356,7 +10368,7 @@ sealed class Command {
 
     /**
      * Opens the planned visit of a work order's current round
-     * ([`crate::Detail::current_visit`]) and gives it a provisional number. Comes
+     * (`Detail.current_visit`) and gives it a provisional number. Comes
      * before every other command on that visit; does nothing the second time.
      */
     data class OpenVisit(
@@ -10550,11 +10562,11 @@ sealed class Command {
      */
     data class RemovePhoto(
         /**
-         * The document.
+         * The visit or request it is in.
          */
         val `doc`: com.onsite.engine.Doc,
         /**
-         * Its id, chosen by the app.
+         * The photo.
          */
         val `id`: com.onsite.engine.Id) : Command()
 
@@ -10658,11 +10670,11 @@ sealed class Command {
          */
         val `strokes`: kotlin.String,
         /**
-         * As [`crate::Onsite::to_sign`] said.
+         * As `Onsite.to_sign` said.
          */
         val `heads`: List<kotlin.String>,
         /**
-         * As [`crate::Onsite::to_sign`] said.
+         * As `Onsite.to_sign` said.
          */
         val `content`: kotlin.String) : Command()
 
@@ -10790,7 +10802,7 @@ sealed class Command {
          */
         val `doc`: com.onsite.engine.Doc,
         /**
-         * The leaf, as [`crate::Clash`] names it.
+         * The leaf, as `Clash` names it.
          */
         val `path`: kotlin.String,
         /**
