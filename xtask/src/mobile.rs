@@ -105,9 +105,11 @@ pub(crate) fn python() -> Result<()> {
     ];
     let manifest = text(&package.join("pyproject.toml"));
     std::env::set_current_dir(&package)?;
-    let done = run(&tool("maturin"), &["develop", "--quiet", "--locked"], &env)
+    // What `develop` leaves among the sources is none of them: a wheel would hold it twice.
+    let _ = std::fs::remove_dir_all("python/onsite/_engine");
+    let done = run(&tool("maturin"), &["build", "--quiet", "--locked", "--out", &text(&wheels)], &env)
+        .and_then(|()| run(&tool("maturin"), &["develop", "--quiet", "--locked"], &env))
         .and_then(|()| run(&tool("mypy"), &["--config-file", &manifest], &env))
-        .and_then(|()| run(&tool("maturin"), &["build", "--quiet", "--locked", "--out", &text(&wheels)], &env))
         .and_then(|()| run("python3", &["-m", "venv", "--clear", &text(&fresh)], &[]))
         .and_then(|()| {
             let from = text(&wheels);
