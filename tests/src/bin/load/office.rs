@@ -28,6 +28,8 @@ const PAINTED: f64 = 1_500.0;
 const TARGET: f64 = 200.0;
 /// Requests of each kind.
 const TIMES: usize = 30;
+/// Exports of each kind: a whole list each.
+const EXPORTS: usize = 3;
 /// Technicians.
 const TECHNICIANS: usize = 50;
 /// Jobs in one transaction.
@@ -68,21 +70,22 @@ pub(crate) async fn run(orders: usize) -> Result<Vec<Row>> {
 async fn measure(office: &Office, what: &str, paths: &[String]) -> Result<Row> {
     let mut took: Vec<Duration> = Vec::new();
     let mut bytes = 0;
-    for n in 0..TIMES {
+    let export = paths.first().is_some_and(|path| path.starts_with("/api/export/"));
+    for n in 0..if export { EXPORTS } else { TIMES } {
         let path = paths.get(n % paths.len()).context("no address")?;
         let begin = Instant::now();
         let (status, body) = office.request("GET", path, None).await?;
         took.push(begin.elapsed());
         bytes = body.len().max(bytes);
-        if status == 404 && path.starts_with("/api/export/") {
-            return Ok(Row::figure(what, "not there", ""));
-        }
         ensure!(status == 200, "{path}: {status} {body}");
     }
     took.sort_unstable();
     let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
     let measured = format!("{:.1} ms, worst {:.1} ms; {:.1} KB", ms(median), ms(worst), bytes as f64 / 1e3);
     println!("  {what}: {measured}");
+    if export {
+        return Ok(Row::figure(what, measured, ""));
+    }
     Ok(Row::at_most(format!("{what} ≤ {TARGET:.0} ms"), measured, ms(worst), TARGET))
 }
 
@@ -343,8 +346,8 @@ impl Company {
             ("audit chain, newest", one("/api/audit?descending=true")),
         ];
         all.extend([
-            ("export of work orders, CSV", one("/api/export/work-orders.csv")),
-            ("export of customers, XLSX", one("/api/export/customers.xlsx")),
+            ("export of work orders, CSV", one("/api/export/work-orders?form=csv")),
+            ("export of customers, XLSX", one("/api/export/customers?form=xlsx")),
         ]);
         // Only visits that there are: those of the newest orders were never begun.
         all.iter_mut().filter(|(what, _)| *what == "visit").for_each(|(_, paths)| paths.truncate(10));
