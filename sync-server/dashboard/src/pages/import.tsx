@@ -102,9 +102,9 @@ export default function Import(): ReactNode {
     if (done) setLooked({ file, found: done.answered, taken: true });
   };
   const template = (form: "xlsx" | "csv"): ReactNode => (
-    <a href={`/api/import/customers/template?form=${form}&lang=${i18n.language}`} download>
-      <DownloadOutlined /> {form.toUpperCase()}
-    </a>
+    <Button size="small" icon={<DownloadOutlined />} href={`/api/import/customers/template?form=${form}&lang=${i18n.language}`} download>
+      {form.toUpperCase()}
+    </Button>
   );
   return (
     <>
