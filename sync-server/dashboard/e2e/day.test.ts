@@ -38,7 +38,7 @@ describe("signing in", () => {
 describe("a job's way through the office", () => {
   it("from the report on the telephone to the signatures, one voided by a change", async () => {
     await office.customer("三原华丰蛋托包装厂");
-    const clerk = await (await Desk.open(office)).signIn("clerk", "/requests/new");
+    const clerk = await Desk.at(office, "clerk", "/requests/new");
     let { page } = clerk;
     await page.getByRole("combobox", { name: "客户" }).fill("华丰");
     await page.getByTitle(/三原华丰/).first().click();
@@ -57,7 +57,7 @@ describe("a job's way through the office", () => {
     expect(await page.getByRole("button", { name: "签发派遣单" }).count()).toBe(0);
     await clerk.close();
 
-    const manager = await (await Desk.open(office)).signIn("manager", path);
+    const manager = await Desk.at(office, "manager", path);
     page = manager.page;
     await page.getByRole("combobox", { name: "售后人员" }).fill("李");
     await page.getByTitle("李卫东", { exact: true }).click();
@@ -93,7 +93,7 @@ describe("a job's way through the office", () => {
     // Tuesday at ten by the company's clock, so that the week has room on both sides.
     const tuesday = Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate() - ((now.getUTCDay() + 6) % 7) + 1, 2);
     await office.give("manager", { do: "assign", id, technicians: [li], reason: "" }, { do: "plan_dispatch", id, patch: { planned_start: tuesday, expected_stay_minutes: 120 } });
-    const desk = await (await Desk.open(office)).signIn("manager", `/calendar?week=${new Date(tuesday).toISOString().slice(0, 10)}`);
+    const desk = await Desk.at(office, "manager", `/calendar?week=${new Date(tuesday).toISOString().slice(0, 10)}`);
     const { page } = desk;
     const chip = page.locator(".chip", { hasText: "泾阳金穗" });
     await chip.waitFor();

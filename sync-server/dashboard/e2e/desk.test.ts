@@ -14,7 +14,7 @@ afterAll(async () => {
   await office.close();
 });
 
-const at = async (login: Login, path: string): Promise<Desk> => (await Desk.open(office)).signIn(login, path);
+const at = (login: Login, path: string): Promise<Desk> => Desk.at(office, login, path);
 
 describe("the admin", () => {
   it("changes a limit, which the clerk only reads", async () => {

@@ -20,7 +20,7 @@ const customers = async (search: string): Promise<{ rows: { summary: { title: st
 
 describe("the customer file", () => {
   it("is taken in from a file that was looked at, faults told line by line, and given out again", async () => {
-    const desk = await (await Desk.open(office)).signIn("clerk", "/import");
+    const desk = await Desk.at(office, "clerk", "/import");
     const { page } = desk;
     const file = join(office.dir, "customers.csv");
     const head = "客户编码,客户名称,联系人,电话,地址,设备名称,产品型号,出厂编号\n";
@@ -52,7 +52,7 @@ describe("the customer file", () => {
 
 describe("other programs", () => {
   it("read a technician's calendar at an address that is shown once, until it is ended", async () => {
-    const desk = await (await Desk.open(office)).signIn("manager", "/connections");
+    const desk = await Desk.at(office, "manager", "/connections");
     const { page } = desk;
     const sheet = page.getByRole("region", { name: "日历订阅" });
     await sheet.getByRole("button", { name: /^添\s*加$/ }).click();
@@ -87,7 +87,7 @@ describe("other programs", () => {
     receiver.listen(0, "127.0.0.1");
     await once(receiver, "listening");
     try {
-      const desk = await (await Desk.open(office)).signIn("admin", "/connections");
+      const desk = await Desk.at(office, "admin", "/connections");
       const { page } = desk;
       const sheet = page.getByRole("region", { name: "事件通知（Webhook）" });
       await sheet.getByRole("button", { name: /^添\s*加$/ }).click();

@@ -182,12 +182,18 @@ export class Office {
   /** A work order signed by everybody: a phone has it at its next contact. */
   async dispatched(customer: { id: string; machine: string }, technician: string): Promise<string> {
     const id = await this.order(customer);
-    await this.give("manager", { do: "assign", id, technicians: [await this.staff(technician)], reason: "" }, { do: "issue_dispatch", id });
+    await this.sign(id, technician);
+    return id;
+  }
+
+  /** Assigns people to a work order, issues it, and has everybody sign. */
+  async sign(id: string, ...technicians: string[]): Promise<void> {
+    const sent = await Promise.all(technicians.map((name) => this.staff(name)));
+    await this.give("manager", { do: "assign", id, technicians: sent, reason: "" }, { do: "issue_dispatch", id });
     for (const [login, role] of [["warehouse", "warehouse"], ["manager", "service_manager"], ["finance", "finance"], ["director", "office_director"]] as const) {
       const { content } = await this.ask<{ content: string }>(login, `/api/work-orders/${id}`);
       await this.give(login, { do: "sign_off", id, role, content });
     }
-    return id;
   }
 
   /** A technician's phone, enrolled and up to date. */
@@ -235,6 +241,11 @@ export class Desk {
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
     return new Desk(office, context, page);
+  }
+
+  /** Somebody signed in, at a page. */
+  static async at(office: Office, login: Login, path = "/"): Promise<Desk> {
+    return (await Desk.open(office)).signIn(login, path);
   }
 
   async signIn(login: Login, path = "/"): Promise<this> {

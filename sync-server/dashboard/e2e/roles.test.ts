@@ -17,7 +17,7 @@ afterAll(async () => {
   await office.close();
 });
 
-const at = async (login: Login, path: string): Promise<Desk> => (await Desk.open(office)).signIn(login, path);
+const at = (login: Login, path: string): Promise<Desk> => Desk.at(office, login, path);
 
 /** A picture as a camera makes one. */
 async function picture(desk: Desk): Promise<string> {
@@ -141,12 +141,7 @@ describe("two phones that wrote the same while neither had a network", () => {
   it("clash before the office's eyes until one of them chooses", async () => {
     const other = await office.phone("赵敏");
     const order = await office.order(customer, "模具漏浆");
-    const both = [await office.staff("李卫东"), await office.staff("赵敏")];
-    await office.give("manager", { do: "assign", id: order, technicians: both, reason: "" }, { do: "issue_dispatch", id: order });
-    for (const [login, role] of [["warehouse", "warehouse"], ["manager", "service_manager"], ["finance", "finance"], ["director", "office_director"]] as const) {
-      const { content } = await office.ask<{ content: string }>(login, `/api/work-orders/${order}`);
-      await office.give(login, { do: "sign_off", id: order, role, content });
-    }
+    await office.sign(order, "李卫东", "赵敏");
     const phones = [phone, other];
     for (const one of phones) one.do("sync");
     phones.forEach((one, n) => {

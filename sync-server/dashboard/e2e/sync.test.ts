@@ -15,7 +15,7 @@ describe("a phone", () => {
     const customer = await office.customer("三原华丰蛋托包装厂");
     const order = await office.dispatched(customer, "李卫东");
     const phone = await office.phone("李卫东");
-    const desk = await (await Desk.open(office)).signIn("clerk", `/work-orders/${order}`);
+    const desk = await Desk.at(office, "clerk", `/work-orders/${order}`);
     const { page } = desk;
     await page.getByText("还没有人到现场").waitFor();
     await page.getByText("实时", { exact: true }).waitFor();
@@ -44,7 +44,7 @@ describe("a phone", () => {
   });
 
   it("is enrolled by the code that is shown, told of in the list, and revoked", async () => {
-    const desk = await (await Desk.open(office)).signIn("admin", "/devices");
+    const desk = await Desk.at(office, "admin", "/devices");
     const { page } = desk;
     await page.getByRole("button", { name: "登记新手机" }).click();
     await page.getByRole("combobox", { name: "谁的手机" }).fill("赵敏");
@@ -84,7 +84,7 @@ describe("a phone", () => {
 describe("a page left open", () => {
   it("through a restart of the server recovers by itself and shows what came meanwhile", async () => {
     const customer = await office.customer("礼泉绿源工业包装公司");
-    const desk = await (await Desk.open(office)).signIn("clerk", "/board");
+    const desk = await Desk.at(office, "clerk", "/board");
     const { page } = desk;
     await page.getByText("实时", { exact: true }).waitFor();
     await page.evaluate("globalThis.here = true");

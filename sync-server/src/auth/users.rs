@@ -174,7 +174,7 @@ pub async fn users(ledger: &Ledger, tenant: TenantId) -> Result<Vec<UserRow>> {
 /// Gives a person of the company a login name and a password. For the admin.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there is no such person; `login_taken`, also where it is this person's already;
+/// [`Error::NotFound`] where there is no such person; `no_office_role`; `login_taken`, also where it is this person's already;
 /// as [`super::set_password`].
 pub async fn add_user(ledger: &Ledger, who: &OfficeSession, staff: StaffId, login: &str, password: &str) -> Result<()> {
     let roles = ledger.roles(who.tenant, staff).await?;

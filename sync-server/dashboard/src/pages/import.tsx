@@ -97,7 +97,7 @@ export default function Import(): ReactNode {
     const done = await act(() => look(file));
     if (done) setLooked({ file, found: done.answered, taken: false });
   };
-  const take_it = async ({ file, found }: Looked): Promise<void> => {
+  const accept = async ({ file, found }: Looked): Promise<void> => {
     const done = await act(() => take(file, found.sha256));
     if (done) setLooked({ file, found: done.answered, taken: true });
   };
@@ -141,7 +141,7 @@ export default function Import(): ReactNode {
             ) : (
               looked.found.good &&
               looked.found.lines.length > 0 && (
-                <Button type="primary" loading={busy} onClick={() => void take_it(looked)}>
+                <Button type="primary" loading={busy} onClick={() => void accept(looked)}>
                   {t("import.take")}
                 </Button>
               )
