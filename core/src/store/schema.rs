@@ -1,6 +1,7 @@
 //! The file's schema: settings of the connection, migrations by `PRAGMA user_version`.
 
 use crate::error::{Error, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const BUSY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Durati
 /// Sets the connection up and brings the file to the newest schema.
 pub(super) fn prepare(conn: &mut Connection) -> Result<()> {
     conn.busy_timeout(BUSY)?;
+    // A plan stays as it is: with statistics SQLite would else plan anew for every value bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(128);
     let (application, version) = identify(conn)?;
     let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
