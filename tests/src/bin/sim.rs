@@ -41,6 +41,10 @@ struct Cli {
     #[cfg(feature = "planted")]
     #[arg(long)]
     table: Option<std::path::PathBuf>,
+    /// The table whose seeds are lived first.
+    #[cfg(feature = "planted")]
+    #[arg(long, conflicts_with = "table")]
+    known: Option<std::path::PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -63,7 +67,7 @@ fn main() -> ExitCode {
     let jobs = cli.jobs.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
     #[cfg(feature = "planted")]
     if cli.planted {
-        return planted(jobs, cli.bug.as_deref(), cli.table.as_deref());
+        return planted(jobs, &cli);
     }
     let (count, failures, stats) = sim::run_many(cli.from..cli.from.saturating_add(cli.seeds), jobs, cli.most, &tell);
     let seconds = begin.elapsed().as_secs_f64();
@@ -85,14 +89,21 @@ fn main() -> ExitCode {
 }
 
 #[cfg(feature = "planted")]
-fn planted(jobs: usize, bug: Option<&str>, table: Option<&std::path::Path>) -> ExitCode {
-    use onsite_e2e::sim::planted::{BUDGET, Sown, reason, sow};
-    let all = sow(BUDGET, jobs, bug, &|sown: &Sown| match &sown.caught {
+fn planted(jobs: usize, cli: &Cli) -> ExitCode {
+    use onsite_e2e::sim::planted::{BUDGET, Sown, reason, seeds, sow, table};
+    let known = match cli.known.as_ref().map(std::fs::read_to_string).transpose() {
+        Ok(text) => seeds(&text.unwrap_or_default()),
+        Err(e) => {
+            println!("the table cannot be read: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let all = sow(BUDGET, jobs, cli.bug.as_deref(), &known, &|sown: &Sown| match &sown.caught {
         Some(failure) => println!("{:?}: caught by seed {}: {}", sown.bug, failure.seed, reason(failure)),
         None => println!("{:?}: NOT CAUGHT within {BUDGET} seeds", sown.bug),
     });
-    if let Some(path) = table
-        && let Err(e) = std::fs::write(path, onsite_e2e::sim::planted::table(&all))
+    if let Some(path) = &cli.table
+        && let Err(e) = std::fs::write(path, table(&all))
     {
         println!("{}: {e}", path.display());
         return ExitCode::FAILURE;

@@ -2,6 +2,7 @@
 
 use super::{Failure, run_many};
 use onsite_core::planted::{Bug, plant};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Seeds within which every bug is to be caught.
@@ -16,12 +17,23 @@ pub struct Sown {
     pub caught: Option<Failure>,
 }
 
-/// Plants every bug in turn, or the one of this name, and lives seeds from 0 until one fails.
-pub fn sow(budget: u64, jobs: usize, only: Option<&str>, tell: &dyn Fn(&Sown)) -> Vec<Sown> {
+/// Plants every bug in turn, or the one of this name, and lives seeds until one fails: the one that is known
+/// to, then from 0.
+pub fn sow(
+    budget: u64,
+    jobs: usize,
+    only: Option<&str>,
+    known: &BTreeMap<String, u64>,
+    tell: &dyn Fn(&Sown),
+) -> Vec<Sown> {
     let mut all = Vec::new();
     for bug in Bug::ALL.iter().filter(|bug| only.is_none_or(|name| name == format!("{bug:?}"))) {
         plant(Some(*bug));
-        let (_, failures, _) = run_many(0..budget, jobs, 1, &|_| ());
+        let known = known.get(&format!("{bug:?}")).copied();
+        let (_, mut failures, _) = run_many(known.into_iter(), 1, 1, &|_| ());
+        if failures.is_empty() {
+            failures = run_many(0..budget, jobs, 1, &|_| ()).1;
+        }
         plant(None);
         let sown = Sown { bug: *bug, caught: failures.into_iter().next() };
         tell(&sown);
@@ -36,6 +48,15 @@ pub fn reason(failure: &Failure) -> String {
     let line = failure.reason.lines().next().unwrap_or_default();
     let words: Vec<&str> = line.split(' ').map(|w| if id(w.trim_end_matches([':', ','])) { "…" } else { w }).collect();
     words.join(" ").replace('|', "/").chars().take(140).collect()
+}
+
+/// The seeds that a [`table`] names.
+pub fn seeds(table: &str) -> BTreeMap<String, u64> {
+    let row = |line: &str| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        Some((cells.next()?.to_owned(), cells.nth(1)?.parse().ok()?))
+    };
+    table.lines().filter_map(row).collect()
 }
 
 /// The table of them.
