@@ -122,7 +122,7 @@ impl Pool {
             None => self.spawn().map_err(innocent)?,
         };
         // Its own limit ends one that works; this is for one that does not.
-        let patience = Duration::from_secs(self.seconds.saturating_mul(10));
+        let patience = Duration::from_secs(self.seconds.max(1).saturating_mul(10));
         match tokio::time::timeout(patience, worker.hold(trials)).await {
             Ok(Ok(tried)) => {
                 worker.held += trials.len();
