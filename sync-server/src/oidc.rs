@@ -71,6 +71,9 @@ struct Try {
     verifier: String,
     browser: String,
     made: Millis,
+    /// What was asked for before it.
+    #[serde(default)]
+    next: String,
 }
 
 /// Where to send the browser, and the secret that shows that it comes back itself.
@@ -78,6 +81,15 @@ struct Try {
 pub(crate) struct Begun {
     pub(crate) to: String,
     pub(crate) browser: String,
+}
+
+/// Who has come back, and wanted to go where.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The secret of a session.
+    pub(crate) secret: String,
+    /// What was asked for before it began, as it was given.
+    pub(crate) next: String,
 }
 
 /// What the provider says of somebody.
@@ -165,8 +177,8 @@ impl Oidc {
         Ok(fresh)
     }
 
-    /// Begins a try.
-    pub(crate) async fn begin(&self, app: &App) -> Result<Begun> {
+    /// Begins a try of somebody who asked for `next`.
+    pub(crate) async fn begin(&self, app: &App, next: String) -> Result<Begun> {
         let (config, issuer) = configured(&app.config)?;
         let env = app.ledger.env();
         let random = || {
@@ -191,23 +203,16 @@ impl Oidc {
         let query = serde_urlencoded::to_string(query).map_err(failed)?;
         let end = &heard.provider.authorization_endpoint;
         let to = format!("{end}{}{query}", if end.contains('?') { '&' } else { '?' });
-        let kept = Try { nonce, verifier, browser: digest(&browser), made: now };
+        let kept = Try { nonce, verifier, browser: digest(&browser), made: now, next };
         auth::keep_try(&app.ledger, &digest(&state), &kept, now.plus(TRY_MS)).await?;
         Ok(Begun { to, browser })
     }
 
-    /// Ends a try: the secret of a session. `browser`: the secret that [`Begun`] gave to the browser.
+    /// Ends a try. `browser`: the secret that [`Begun`] gave to the browser.
     ///
     /// # Errors
     /// `oidc_expired` where there is no such try of this browser; `oidc_failed`; `oidc_unknown_user`.
-    pub(crate) async fn finish(
-        &self,
-        app: &App,
-        state: &str,
-        code: &str,
-        browser: &str,
-        agent: &str,
-    ) -> Result<String> {
+    pub(crate) async fn finish(&self, app: &App, state: &str, code: &str, browser: &str, agent: &str) -> Result<Ended> {
         let (config, issuer) = configured(&app.config)?;
         let now = app.ledger.env().now();
         let expired =
@@ -248,7 +253,8 @@ impl Oidc {
             code: "oidc_unknown_user",
             detail: "nobody here has the login name that the identity provider gave".into(),
         };
-        auth::sign_in_as(&app.ledger, &login, agent, &app.config.auth).await?.ok_or_else(unknown)
+        let secret = auth::sign_in_as(&app.ledger, &login, agent, &app.config.auth).await?.ok_or_else(unknown)?;
+        Ok(Ended { secret, next: kept.next })
     }
 
     /// What a token says, if the provider has signed it for us and it has not ended.

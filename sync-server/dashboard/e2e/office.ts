@@ -60,13 +60,15 @@ export class Office {
   private constructor(
     readonly dir: string,
     private readonly port: number,
+    private readonly settings: Record<string, string>,
   ) {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async open(): Promise<Office> {
+  /** With settings of its own, by the names of the environment. */
+  static async open(settings: Record<string, string> = {}): Promise<Office> {
     if (!existsSync(ONSITE)) throw new Error(`${ONSITE} is missing: cargo build -p onsite-server --bin onsite`);
-    const office = new Office(mkdtempSync(join(tmpdir(), "onsite-e2e-")), await freePort());
+    const office = new Office(mkdtempSync(join(tmpdir(), "onsite-e2e-")), await freePort(), settings);
     office.cli(["company", "add", COMPANY]);
     for (const [login, [role, name]] of Object.entries(PEOPLE)) {
       office.cli(["user", "add", "--company", COMPANY, "--login", login, "--name", name, "--role", role, "--password-stdin"], `${PASSWORD}\n`);
@@ -77,7 +79,7 @@ export class Office {
   }
 
   private get env(): NodeJS.ProcessEnv {
-    return { ...process.env, ONSITE_DATA: join(this.dir, "data"), ONSITE_LISTEN: `127.0.0.1:${this.port}`, ONSITE_LIMITS__LOGIN_TRIES_PER_MINUTE: "1000", ONSITE_WEBHOOKS__ALLOW_PRIVATE: "true" };
+    return { ...process.env, ONSITE_DATA: join(this.dir, "data"), ONSITE_LISTEN: `127.0.0.1:${this.port}`, ONSITE_LIMITS__LOGIN_TRIES_PER_MINUTE: "1000", ONSITE_WEBHOOKS__ALLOW_PRIVATE: "true", ...this.settings };
   }
 
   cli(args: string[], input = ""): string {

@@ -166,18 +166,36 @@ fn set_oidc_cookie(app: &App, response: &mut Response, secret: &str, seconds: u6
     }
 }
 
+/// Longest address that is kept over a sign-in.
+const MAX_NEXT: usize = 2_000;
+
+/// What somebody asked for before they were to sign in.
+#[derive(Deserialize, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub(super) struct Wanted {
+    /// The path to go on to: given to the page's sign-in, which goes to none but its own.
+    next: String,
+}
+
 /// Leads the browser to the identity provider.
 #[utoipa::path(
     get,
     path = "/api/session/oidc",
     tag = "session",
     security(()),
+    params(Wanted),
     responses((status = 303, description = "To the identity provider")),
 )]
-pub(super) async fn oidc(State(app): State<Arc<App>>, peer: Peer) -> Result<Response, Error> {
+pub(super) async fn oidc(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    Asked(wanted): Asked<Wanted>,
+) -> Result<Response, Error> {
     let (limits, now) = (&app.config.limits, app.ledger.env().now());
     app.login_rate.take(peer.at, limits.login_tries_per_minute, now)?;
-    let begun = app.oidc.begin(&app).await?;
+    let next = Some(wanted.next).filter(|n| n.len() <= MAX_NEXT).unwrap_or_default();
+    let begun = app.oidc.begin(&app, next).await?;
     let mut response = Redirect::to(&begun.to).into_response();
     set_oidc_cookie(&app, &mut response, &begun.browser, 600);
     Ok(response)
@@ -196,8 +214,8 @@ pub(super) struct Back {
     error: String,
 }
 
-/// Where the identity provider sends the browser back to. Leads to the page: signed in, or to its sign-in with the
-/// problem's code as `problem`.
+/// Where the identity provider sends the browser back to. Leads to the page: signed in (by its sign-in, with `signed`,
+/// where something was asked for), or to its sign-in with the problem's code as `problem`.
 #[utoipa::path(
     get,
     path = "/api/session/oidc/callback",
@@ -216,12 +234,17 @@ pub(super) async fn oidc_back(State(app): State<Arc<App>>, headers: HeaderMap, A
         Err(Error::Conflict { code: "oidc_denied", detail: "the identity provider did not let them in".into() })
     };
     let mut response = match &entered {
-        Ok(_) => Redirect::to("/").into_response(),
+        Ok(ended) if ended.next.is_empty() => Redirect::to("/").into_response(),
+        // The page goes on: what comes from another site would be asked for without the session's cookie.
+        Ok(ended) => {
+            let query = serde_urlencoded::to_string([("signed", "1"), ("next", &ended.next)]).unwrap_or_default();
+            Redirect::to(&format!("/login?{query}")).into_response()
+        }
         Err(e) => Redirect::to(&format!("/login?problem={}", e.code())).into_response(),
     };
     set_oidc_cookie(&app, &mut response, "", 0);
-    if let Ok(secret) = entered {
-        set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
+    if let Ok(ended) = entered {
+        set_cookie(&app, &mut response, &ended.secret, app.config.auth.session_seconds);
     }
     response
 }

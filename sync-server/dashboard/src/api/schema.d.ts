@@ -624,8 +624,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Where the identity provider sends the browser back to. Leads to the page: signed in, or to its sign-in with the
-         *     problem's code as `problem`.
+         * Where the identity provider sends the browser back to. Leads to the page: signed in (by its sign-in, with `signed`,
+         *     where something was asked for), or to its sign-in with the problem's code as `problem`.
          */
         get: operations["oidc_callback"];
         put?: never;
@@ -5792,7 +5792,10 @@ export interface operations {
     };
     oidc: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The path to go on to: given to the page's sign-in, which goes to none but its own. */
+                next?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;

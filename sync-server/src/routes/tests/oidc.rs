@@ -196,6 +196,26 @@ async fn whom_the_provider_names_is_signed_in() {
 }
 
 #[tokio::test]
+async fn who_asked_for_a_page_is_led_to_it_by_our_own() {
+    let d = Door::new().await;
+    let next = |to: &str| serde_urlencoded::to_string([("next", to)]).unwrap();
+    let leads = async |asked: &str| {
+        let sent = d.w.call("GET", &format!("/api/session/oidc?{}", next(asked)), &[], "").await.good(303);
+        assert!(sent.header("location").starts_with(&d.provider.at), "{asked}: to the provider first");
+        let cookie = sent.header("set-cookie").split(';').next().unwrap().to_owned();
+        let back = d.provider.enter(sent.header("location"), edwards(), d.claims());
+        d.back(&back, &cookie).await.header("location").to_owned()
+    };
+    // Whatever is asked for, the browser is sent to our own sign-in only.
+    for asked in
+        ["/work-orders/1?a=b&c=d", "https://evil.example/", "//evil.example", "/\\evil.example", "\r\nset-cookie: x=1"]
+    {
+        assert_eq!(leads(asked).await, format!("/login?signed=1&{}", next(asked)));
+    }
+    assert_eq!(leads(&"/".repeat(2_001)).await, "/");
+}
+
+#[tokio::test]
 async fn whom_it_does_not_name_rightly_is_not() {
     let d = Door::new().await;
     let with = |key: &str, value: Value| {
