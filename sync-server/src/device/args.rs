@@ -325,6 +325,11 @@ pub(super) enum Do {
         #[arg(long)]
         proposal: Option<String>,
     },
+    /// 下达: gives any command as JSON, as the office's API takes it (`{"do": …}`)
+    Give {
+        /// The command; `-` reads standard input
+        command: String,
+    },
     /// 打印: writes both paper forms as HTML files
     Print {
         #[arg(value_name = "JOB", help = JOB)]

@@ -128,6 +128,9 @@ impl Phone {
                 let (id, text) = (StatementId(self.id()), read(text)?);
                 Command::State { id, complaint: complaint.map(|d| d.id.into()), proposal, text }
             }
+            Do::Give { command } => {
+                serde_json::from_str(&read(command)?).map_err(|e| invalid("command", e.to_string()))?
+            }
             other => return Err(invalid("command", format!("{other:?}"))),
         };
         self.execute(&command)

@@ -1,6 +1,7 @@
 import { Button, Modal, Typography } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
+import "./sheet.css";
 
 /** Something that is shown only now: to be copied before the window is closed. */
 export function Once({ title, what, value, close }: { title: string; what: string; value: string; close: () => void }): ReactNode {

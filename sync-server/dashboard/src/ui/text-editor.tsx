@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import { useCommand } from "../api/command";
 import type { DocRef } from "../api/types";
 import { word } from "../words";
+import "./text-editor.css";
 
 interface Edited {
   doc: DocRef;

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { RefusedRow } from "../../api/types";
 import { amendment } from "./amend";
 
@@ -16,6 +16,14 @@ describe("an amendment", () => {
   it("of a text edits that text", async () => {
     const made = amendment(refused("customer", ["notes", "常缺配件"]));
     expect(await made?.command({ notes: " 常缺密封圈 " })).toEqual({ do: "edit_text", doc: { kind: "customer", id: "7" }, field: "notes", text: "常缺密封圈", seen: [] });
+  });
+
+  it("of one of a customer's contacts puts that contact, where it is about no other", async () => {
+    const made = amendment(refused("customer", ["contacts/1/phone", "139"], ["contacts/1/removed", false]));
+    expect(made?.fields.map((field) => field.name)).toEqual(["contacts/1/phone"]);
+    vi.spyOn(globalThis, "fetch").mockResolvedValue(Response.json({ entity: { contacts: { 1: { name: "吴厂长", phone: "138", position: "厂长", removed: false } } } }));
+    expect(await made?.command({ "contacts/1/phone": "137" })).toEqual({ do: "put_contact", customer: "7", id: "1", contact: { name: "吴厂长", phone: "137", position: "厂长", removed: false } });
+    expect(amendment(refused("customer", ["contacts/1/phone", "139"], ["contacts/2/phone", "138"]))).toBeUndefined();
   });
 
   it("there is none where the office has no command for it", () => {

@@ -24,6 +24,13 @@ const PLANNED: Record<string, Field["kind"]> = {
 /** A customer file's own particulars. */
 const FILED: Record<string, Field["kind"]> = { name: "text", code: "text", call_interval_days: "number", project_completed: "day" };
 
+/** A customer file's lists: the command that puts one of each, and what of it is words. */
+const LISTED = {
+  contacts: { put: (customer: string, id: string, contact: object) => ({ do: "put_contact", customer, id, contact }), words: ["name", "phone", "position"] },
+  addresses: { put: (customer: string, id: string, address: object) => ({ do: "put_address", customer, id, address }), words: ["label", "text"] },
+  equipment: { put: (customer: string, id: string, equipment: object) => ({ do: "put_equipment", customer, id, equipment }), words: ["name", "model", "serial"] },
+};
+
 /** Texts that the office edits, by kind. */
 const TEXTS: Partial<Record<RefusedRow["doc"]["kind"], string[]>> = {
   customer: ["notes"],
@@ -40,6 +47,28 @@ function asked(leaves: Leaf[], kinds: Record<string, Field["kind"]>): Pick<Amend
     beginning: Object.fromEntries(known.map((leaf) => [leaf.path, leaf.mine as Values[string]])),
   };
 }
+
+/** One contact, address or machine of a customer, where the edit is about just one that is there. */
+function listed({ doc, leaves }: RefusedRow): Amendment | undefined {
+  const places = new Set(leaves.map((leaf) => leaf.path.split("/").slice(0, 2).join("/")));
+  const [place = ""] = places;
+  const [list = "", id = ""] = place.split("/");
+  if (places.size !== 1 || !(list in LISTED)) return undefined;
+  const { put, words } = LISTED[list as keyof typeof LISTED];
+  const said = asked(leaves, Object.fromEntries(words.map((name) => [`${place}/${name}`, "text" as const])));
+  if (!said) return undefined;
+  return {
+    ...said,
+    command: async (values) => {
+      const { entity } = await customer(doc.id);
+      const stands = entity[list as keyof typeof LISTED][id];
+      const written = Object.fromEntries(said.fields.map(({ name }) => [name.slice(place.length + 1), textOf(values[name])]));
+      return put(doc.id, id, { ...stands, ...written }) as Command;
+    },
+  };
+}
+
+const customer = async (id: string): Promise<Document<"customer">> => (await answer(api.GET("/api/documents/{id}", { params: { path: { id } } }))) as Document<"customer">;
 
 /** A value as its leaf takes it. */
 function read(values: Values, path: string, kind: Field["kind"]): string | number | null {
@@ -67,13 +96,15 @@ export function amendment(row: RefusedRow): Amendment | undefined {
         ...file,
         command: async (values) => {
           // The command says all of them: what the edit did not touch stays as it stands.
-          const { entity } = (await answer(api.GET("/api/documents/{id}", { params: { path: { id: doc.id } } }))) as Document<"customer">;
+          const { entity } = await customer(doc.id);
           const { name, code, call_interval_days, project_completed } = entity;
           const written = Object.fromEntries(file.fields.map((field) => [field.name, read(values, field.name, field.kind)]));
           return { do: "put_customer", id: doc.id, name, code, call_interval_days, project_completed, ...written };
         },
       };
     }
+    const one = listed(row);
+    if (one) return one;
   }
   const text = leaves.find((leaf) => TEXTS[doc.kind]?.includes(leaf.path));
   if (!text) return undefined;

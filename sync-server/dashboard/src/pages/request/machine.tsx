@@ -74,7 +74,7 @@ export function UnderWay({ file }: { file: CustomerDetail }): ReactNode {
       type="warning"
       title={t("request.under_way")}
       description={
-        <ul className="plain-list">
+        <ul className="plain">
           {open.slice(0, 8).map((row) => (
             <li key={row.doc.id}>
               <DocLink doc={row.doc}>{row.summary.number}</DocLink> <StageTag stage={row.summary.status} />

@@ -13,6 +13,7 @@ import { CustomerPicker } from "../../ui/customer-picker";
 import { Head } from "../../ui/parts";
 import { word } from "../../words";
 import { EntitledTo, Glance, Machines, UnderWay } from "./machine";
+import "../../ui/sheet.css";
 import "./request.css";
 
 interface Said {

@@ -15,6 +15,7 @@ import { DocLink, Head, StageTag } from "../../ui/parts";
 import { Answered } from "../../ui/state";
 import { word } from "../../words";
 import { EntitledTo, Glance, Machines, UnderWay } from "./machine";
+import "../../ui/sheet.css";
 import "./request.css";
 
 function Shown({ found }: { found: Document<"request"> }): ReactNode {
