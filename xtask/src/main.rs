@@ -1,6 +1,7 @@
 //! Build, test, demo and bench of the Onsite workspace: `cargo xtask <task>`.
 #![expect(clippy::print_stdout, reason = "a terminal program")]
 
+mod api;
 mod mobile;
 
 use anyhow::{Context as _, Result, bail};
@@ -93,9 +94,10 @@ enum Task {
     /// Build the engine with SQLCipher, apart from everything else, and run the tests of the database's key.
     Cipher,
     /// Fuzz (needs a nightly compiler and `cargo install cargo-fuzz`): every target, or one. Finds
-    /// end it and lie in `tests/fuzz/artifacts`. `mutated` counts changes through the gate instead.
+    /// end it and lie in `tests/fuzz/artifacts`. `mutated` counts changes through the gate instead; `api` asks
+    /// the office's API what its document makes possible (Schemathesis, by pip).
     Fuzz {
-        /// `screen`, `gate`, `messages`, `request`, `session`, `rescue`, `cursor`, `import` or `mutated`.
+        /// `screen`, `gate`, `messages`, `request`, `session`, `rescue`, `cursor`, `import`, `mutated` or `api`.
         target: Option<String>,
         /// How long each.
         #[arg(long, default_value_t = 600)]
@@ -420,6 +422,9 @@ fn bench(peers: bool, args: &[String]) -> Result<()> {
 }
 
 fn fuzz(target: Option<&str>, seconds: u32, changes: u64, seed: u64) -> Result<()> {
+    if target == Some("api") {
+        return api::fuzz(seconds);
+    }
     let program = ["run", "--quiet", "--locked", "-p", "onsite-e2e", "--bin", "fuzz"];
     if target == Some("mutated") {
         let (changes, seed) = (changes.to_string(), seed.to_string());
@@ -432,7 +437,7 @@ fn fuzz(target: Option<&str>, seconds: u32, changes: u64, seed: u64) -> Result<(
     let targets: Vec<&str> = match target {
         None => TARGETS.to_vec(),
         Some(one) if TARGETS.contains(&one) => vec![one],
-        Some(other) => bail!("no target {other:?}: {}, mutated", TARGETS.join(", ")),
+        Some(other) => bail!("no target {other:?}: {}, mutated, api", TARGETS.join(", ")),
     };
     run("cargo", &[&program[..], &["--", "seeds", "tests/fuzz/corpus"]].concat(), &[])?;
     let limit = format!("-max_total_time={seconds}");

@@ -1,5 +1,6 @@
 //! Blobs: tus 1.0 uploads (core, creation, checksum, termination) and ranged downloads.
 
+use super::openapi::Binary;
 use super::{Asked, Device, Office, id};
 use crate::{
     App,
@@ -364,7 +365,7 @@ const FIRST: u64 = 16;
     tag = "records",
     operation_id = "photo",
     params(("sha256" = Sha256, Path, description = "Hash of its bytes"), PhotoAsked),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")),
+    responses((status = 200, body = Binary, content_type = "application/octet-stream")),
 )]
 pub(super) async fn photo(
     State(app): State<Arc<App>>,
@@ -401,7 +402,7 @@ pub(super) async fn photo(
     tag = "records",
     operation_id = "thumbnail",
     params(("sha256" = Sha256, Path, description = "Hash of its bytes"), PhotoAsked),
-    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")),
+    responses((status = 200, body = Binary, content_type = "image/jpeg")),
 )]
 pub(super) async fn thumb(
     State(app): State<Arc<App>>,

@@ -1,5 +1,6 @@
 //! Lists to be saved as files, read and sent page by page.
 
+use super::openapi::Binary;
 use super::{Asked, Office, Tongue};
 use crate::office::export::{Conditions, Export, List, list_of};
 use crate::sheets::{BOM, Cell, Form, Sheet, csv_row};
@@ -59,7 +60,10 @@ pub(super) struct ExportAsked {
     tag = "files",
     operation_id = "export",
     params(("list" = List, Path, description = "Which list"), ExportAsked, ("lang" = Option<String>, Query, description = "`zh-CN` or `en`; where absent, as the browser prefers")),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")),
+    responses((status = 200, content(
+        (String = "text/csv"),
+        (Binary = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ))),
 )]
 pub(super) async fn export(
     State(app): State<Arc<App>>,

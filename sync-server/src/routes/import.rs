@@ -1,5 +1,6 @@
 //! Customers and machines from files: looked at first, taken then.
 
+use super::openapi::Binary;
 use super::{Asked, Office, Shown, Tongue};
 use crate::import::{self, Effect, Failed, LineError, MAX_FILE, Plan, PlannedLine};
 use crate::office::shown::Said;
@@ -134,7 +135,7 @@ fn within(file: &Bytes) -> Result<(), Error> {
     tag = "files",
     operation_id = "import_preview",
     params(FileAsked),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file: CSV or XLSX"),
+    request_body(content = Binary, content_type = "application/octet-stream", description = "The file: CSV or XLSX"),
     responses((status = 200, body = ImportShown)),
 )]
 pub(super) async fn preview(
@@ -160,7 +161,7 @@ pub(super) async fn preview(
     tag = "files",
     operation_id = "import_customers",
     params(FileMeant),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file: CSV or XLSX"),
+    request_body(content = Binary, content_type = "application/octet-stream", description = "The file: CSV or XLSX"),
     responses((status = 200, body = ImportShown)),
 )]
 pub(super) async fn take(
@@ -206,7 +207,10 @@ pub(super) struct TemplateAsked {
     tag = "files",
     operation_id = "import_template",
     params(TemplateAsked, ("lang" = Option<String>, Query, description = "`zh-CN` or `en`; where absent, as the browser prefers")),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")),
+    responses((status = 200, content(
+        (String = "text/csv"),
+        (Binary = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ))),
 )]
 pub(super) async fn template(
     Office(_who): Office,

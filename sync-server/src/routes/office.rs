@@ -1,5 +1,6 @@
 //! The office's API: JSON in and out, errors as problems.
 
+use super::openapi::Binary;
 use super::{Asked, Office, Shown, id, json, place};
 use crate::office::Executed;
 use crate::office::shown::{Document, Page};
@@ -205,7 +206,7 @@ pub(super) struct Rescued {
     path = "/api/rescue",
     tag = "sync",
     params(("rescue-passphrase" = String, Header, description = "The file's passphrase, percent-encoded")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file"),
+    request_body(content = Binary, content_type = "application/octet-stream", description = "The file"),
     responses((status = 200, body = Rescued)),
 )]
 pub(super) async fn rescue(

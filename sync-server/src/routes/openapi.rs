@@ -31,6 +31,12 @@ const STARTS: &str = r##"window.ui = SwaggerUIBundle({
 });
 "##;
 
+/// A file's bytes.
+#[derive(utoipa::ToSchema)]
+#[schema(as = File, value_type = String, format = Binary)]
+#[expect(dead_code, reason = "stands for bytes in the document only")]
+pub(super) struct Binary(Vec<u8>);
+
 /// What an answer leaves out where there is none; everything else an answer always has.
 const LEFT_OUT: [(&str, &str); 7] = [
     ("Evidence", "at"),
@@ -295,7 +301,7 @@ pub(super) async fn viewer(_: Office) -> Redirect {
     path = "/api/docs/{file}",
     tag = "api",
     params(("file" = String, Path, description = "The file")),
-    responses((status = 200, body = Vec<u8>, content_type = "text/html")),
+    responses((status = 200, body = Binary, content_type = "text/html")),
 )]
 pub(super) async fn viewer_file(_: Office, Path(file): Path<String>) -> Result<Response, Error> {
     let bytes = if file == "swagger-initializer.js" { STARTS.as_bytes().to_vec() } else { packed(&file)? };

@@ -2544,6 +2544,11 @@ export interface components {
             };
         };
         /**
+         * Format: binary
+         * @description A file's bytes.
+         */
+        File: string;
+        /**
          * @description In which form a table is written.
          * @enum {string}
          */
@@ -4447,7 +4452,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "application/octet-stream": components["schemas"]["File"];
                 };
             };
             /** @description A problem (RFC 9457): its `code` is stable */
@@ -4482,7 +4487,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "image/jpeg": number[];
+                    "image/jpeg": components["schemas"]["File"];
                 };
             };
             /** @description A problem (RFC 9457): its `code` is stable */
@@ -5021,7 +5026,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/html": number[];
+                    "text/html": components["schemas"]["File"];
                 };
             };
             /** @description A problem (RFC 9457): its `code` is stable */
@@ -5279,7 +5284,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": components["schemas"]["File"];
+                    "text/csv": string;
                 };
             };
             /** @description A problem (RFC 9457): its `code` is stable */
@@ -5447,7 +5453,7 @@ export interface operations {
         /** @description The file: CSV or XLSX */
         requestBody: {
             content: {
-                "application/octet-stream": number[];
+                "application/octet-stream": components["schemas"]["File"];
             };
         };
         responses: {
@@ -5484,7 +5490,7 @@ export interface operations {
         /** @description The file: CSV or XLSX */
         requestBody: {
             content: {
-                "application/octet-stream": number[];
+                "application/octet-stream": components["schemas"]["File"];
             };
         };
         responses: {
@@ -5528,7 +5534,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": number[];
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": components["schemas"]["File"];
+                    "text/csv": string;
                 };
             };
             /** @description A problem (RFC 9457): its `code` is stable */
@@ -5637,7 +5644,7 @@ export interface operations {
         /** @description The file */
         requestBody: {
             content: {
-                "application/octet-stream": number[];
+                "application/octet-stream": components["schemas"]["File"];
             };
         };
         responses: {
