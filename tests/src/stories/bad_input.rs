@@ -88,19 +88,6 @@ impl Line {
     }
 }
 
-/// One technician with one job, on a visit.
-async fn ready<'a>(server: &'a Server, dir: &Path) -> (Company<'a>, Phone, VisitId) {
-    let company = server.company("陕西环科").await.unwrap();
-    let li = company.technician("李工", "T1").await.unwrap();
-    let (customer, machine) = customer(&company.office, "西安纸托厂").await;
-    let order = job(&company.office, customer, machine, &[li]).await;
-    let phone = company.phone(&dir.join("phone"), li).await.unwrap();
-    phone.sync().await.unwrap();
-    let visit = arrive(&phone, order);
-    phone.sync().await.unwrap();
-    (company, phone, visit)
-}
-
 /// The process that was started is still the one that answers.
 async fn still_serves(server: &Server, pid: u32) {
     assert_eq!(server.pid(), pid);

@@ -4,24 +4,11 @@ use super::*;
 use crate::link::{Cut, Link};
 use crate::world::Server;
 
-/// One technician with one job, synced once.
-pub(super) async fn ready<'a>(server: &'a Server, dir: &std::path::Path) -> (Company<'a>, Phone, VisitId, StaffId) {
-    let company = server.company("陕西环科").await.unwrap();
-    let li = company.technician("李工", "T1").await.unwrap();
-    let (customer, machine) = customer(&company.office, "西安纸托厂").await;
-    let order = job(&company.office, customer, machine, &[li]).await;
-    let phone = company.phone(&dir.join("phone"), li).await.unwrap();
-    phone.sync().await.unwrap();
-    let visit = arrive(&phone, order);
-    phone.sync().await.unwrap();
-    (company, phone, visit, li)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_at_every_message() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path().join("server")).await.unwrap();
-    let (company, phone, visit, _) = ready(&server, dir.path()).await;
+    let (company, phone, visit) = ready(&server, dir.path()).await;
     let mut written = Vec::new();
     let mut reached = true;
     let mut n = 0;
@@ -52,7 +39,7 @@ async fn server_killed_during_pushes() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Server::start(dir.path().join("server")).await.unwrap();
     let (phone, visit) = {
-        let (_, phone, visit, _) = ready(&server, dir.path()).await;
+        let (_, phone, visit) = ready(&server, dir.path()).await;
         (phone, visit)
     };
     let mut written = Vec::new();
@@ -88,7 +75,7 @@ async fn server_killed_during_pushes() {
 async fn phone_restored_from_a_copy() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path().join("server")).await.unwrap();
-    let (company, phone, visit, _) = ready(&server, dir.path()).await;
+    let (company, phone, visit) = ready(&server, dir.path()).await;
     note(&phone, visit, "一");
     phone.sync().await.unwrap();
     let (old, link) = phone.close();
@@ -182,7 +169,7 @@ async fn a_restored_server_gets_its_photos_back() {
     let mut server = Server::start(dir.path().join("server")).await.unwrap();
     let backup = dir.path().join("backup");
     let (phone, photos) = {
-        let (_, phone, visit, _) = ready(&server, dir.path()).await;
+        let (_, phone, visit) = ready(&server, dir.path()).await;
         let photo = |fill: u8| {
             let bytes = vec![fill; 50_000];
             let stored = phone.engine().add_blob(&bytes, "image/jpeg").unwrap();
@@ -235,7 +222,7 @@ async fn a_restored_server_gets_its_photos_back() {
 async fn revoked_device() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path().join("server")).await.unwrap();
-    let (company, phone, visit, _) = ready(&server, dir.path()).await;
+    let (company, phone, visit) = ready(&server, dir.path()).await;
     note(&phone, visit, "撤销前");
     phone.sync().await.unwrap();
     let device = phone.engine().identity().unwrap().unwrap().device;
@@ -251,7 +238,7 @@ async fn revoked_device() {
 async fn photos_cut_midway() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path().join("server")).await.unwrap();
-    let (company, phone, visit, _) = ready(&server, dir.path()).await;
+    let (company, phone, visit) = ready(&server, dir.path()).await;
     let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let photo = phone.engine().add_blob(&bytes, "image/jpeg").unwrap();
     let add = Command::AddPhoto {

@@ -189,13 +189,8 @@ async fn the_whole_chart() {
 async fn cancelled_while_completed() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path().join("server")).await.unwrap();
-    let company = server.company("陕西环科").await.unwrap();
+    let OnSite { company, order, phone, .. } = OnSite::new(&server, dir.path()).await;
     let office = &company.office;
-    let li = company.technician("李工", "T1").await.unwrap();
-    let (customer, machine) = customer(office, "西安纸托厂").await;
-    let order = job(office, customer, machine, &[li]).await;
-    let phone = company.phone(&dir.path().join("a"), li).await.unwrap();
-    phone.sync().await.unwrap();
     phone.link.sever();
     let visit = arrive(&phone, order);
     let done =

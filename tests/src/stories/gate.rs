@@ -39,7 +39,7 @@ fn signal(pid: u32, name: &str) {
 async fn workers_that_are_killed_cost_nobody_an_edit() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path().join("server")).await.unwrap();
-    let (company, phone, visit, _) = faults::ready(&server, dir.path()).await;
+    let (company, phone, visit) = ready(&server, dir.path()).await;
     assert!(!workers(&server).is_empty(), "foreign changes are tried in processes of their own");
     let mut written = Vec::new();
     for round in 0..20 {
@@ -76,7 +76,7 @@ async fn a_worker_that_stands_still_is_replaced() {
     server.set("ONSITE_GATE__WORKERS", "1");
     server.set("ONSITE_GATE__CPU_SECONDS", "1");
     server.up().await.unwrap();
-    let (company, phone, visit, _) = faults::ready(&server, dir.path()).await;
+    let (company, phone, visit) = ready(&server, dir.path()).await;
     for pid in workers(&server) {
         signal(pid, "STOP");
     }

@@ -11,12 +11,13 @@ mod shared;
 mod tenants;
 mod terminal;
 
-use crate::world::{Company, Office, Phone};
+use crate::world::{Company, Office, Phone, Server};
 use onsite_core::domain::command::DispatchPatch;
 use onsite_core::domain::{
     Address, Command, Contact, CustomerId, Date, DocRef, Equipment, EventKind, ItemId, Kind, RequestId, StaffId,
     VisitId, WorkOrderId, WorkType,
 };
+use std::path::Path;
 use uuid::Uuid;
 
 fn item() -> ItemId {
@@ -83,6 +84,37 @@ async fn job(office: &Office, customer: CustomerId, machine: ItemId, technicians
     office.execute(&Command::Assign { id, technicians, reason: "就近".into() }).await.unwrap();
     office.execute(&Command::IssueDispatch { id }).await.unwrap();
     id
+}
+
+/// A company with one technician, whose phone has their one job.
+struct OnSite<'a> {
+    company: Company<'a>,
+    technician: StaffId,
+    customer: CustomerId,
+    machine: ItemId,
+    order: WorkOrderId,
+    phone: Phone,
+}
+
+impl<'a> OnSite<'a> {
+    /// The phone synced once, its files below `dir`.
+    async fn new(server: &'a Server, dir: &Path) -> Self {
+        let company = server.company("陕西环科").await.unwrap();
+        let technician = company.technician("李工", "T1").await.unwrap();
+        let (customer, machine) = customer(&company.office, "西安纸托厂").await;
+        let order = job(&company.office, customer, machine, &[technician]).await;
+        let phone = company.phone(&dir.join("phone"), technician).await.unwrap();
+        phone.sync().await.unwrap();
+        Self { company, technician, customer, machine, order, phone }
+    }
+}
+
+/// One technician with one job, on a visit that the office knows of.
+async fn ready<'a>(server: &'a Server, dir: &Path) -> (Company<'a>, Phone, VisitId) {
+    let OnSite { company, order, phone, .. } = OnSite::new(server, dir).await;
+    let visit = arrive(&phone, order);
+    phone.sync().await.unwrap();
+    (company, phone, visit)
 }
 
 /// Opens the visit on a phone and arrives.
