@@ -624,8 +624,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Where the identity provider sends the browser back to. Leads to the page: signed in, or to its sign-in with the
-         *     problem's code as `problem`.
+         * Where the identity provider sends the browser back to. Leads to where it began, signed in; or to the
+         *     page's sign-in with the problem's code as `problem`.
          */
         get: operations["oidc_callback"];
         put?: never;
@@ -3174,7 +3174,7 @@ export interface components {
             doc: components["schemas"]["DocRef"];
             /** @description Its heads. */
             heads: components["schemas"]["ChangeHash"][];
-            /** @description What lists show. */
+            /** @description What lists show; of a job, its people are those on it now. */
             summary: components["schemas"]["Summary"];
             /**
              * Format: int64
@@ -5792,7 +5792,10 @@ export interface operations {
     };
     oidc: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A path of this server, such as `/board?q=abc`; anything else is passed over. */
+                next?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
