@@ -2,9 +2,10 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Button, Drawer, Popconfirm, Switch, Table, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
+import all from "virtual:enum/WebhookEvent";
 import { useAct } from "../../api/act";
 import { answer, api } from "../../api/client";
-import { deliveries, webhooks, type Delivery, type Webhook, type WebhookEvent } from "../../api/connections";
+import { deliveries, webhooks, type Delivery, type Webhook } from "../../api/connections";
 import { Dialog, textOf, wordsOf } from "../../ui/dialog";
 import { Add, Edit, Remove } from "../../ui/lines";
 import { More } from "../../ui/list";
@@ -14,25 +15,8 @@ import { Sheet } from "../../ui/sheet";
 import { Answered } from "../../ui/state";
 import { word } from "../../words";
 
-/** What can be told. */
-const EVENTS: WebhookEvent[] = [
-  "request.reported",
-  "work_order.opened",
-  "work_order.dispatched",
-  "work_order.advance_paid",
-  "work_order.completed",
-  "work_order.incomplete",
-  "work_order.booked",
-  "work_order.cancelled",
-  "work_order.closed",
-  "work_order.archived",
-  "visit.signed",
-  "visit.payment_taken",
-  "call.recorded",
-  "complaint.received",
-  "complaint.resolved",
-  "proposal.decided",
-];
+/** What can be told; a ping is no event. */
+const EVENTS = all.filter((event) => event !== "ping");
 
 const path = (id: string) => ({ params: { path: { id } } });
 
