@@ -90,15 +90,18 @@ interface Looked {
 /** Customers and their machines from a file: looked at first, taken then. */
 export default function Import(): ReactNode {
   const { t, i18n } = useTranslation();
-  const { act, busy } = useAct("list");
+  // Looking changes nothing: what other pages have shown stays as it is.
+  const looking = useAct(null);
+  const taking = useAct("list");
+  const busy = looking.busy || taking.busy;
   const [looked, setLooked] = useState<Looked>();
   const open = async (file: File): Promise<void> => {
     setLooked(undefined);
-    const done = await act(() => look(file));
+    const done = await looking.act(() => look(file));
     if (done) setLooked({ file, found: done.answered, taken: false });
   };
   const accept = async ({ file, found }: Looked): Promise<void> => {
-    const done = await act(() => take(file, found.sha256));
+    const done = await taking.act(() => take(file, found.sha256));
     if (done) setLooked({ file, found: done.answered, taken: true });
   };
   const template = (form: "xlsx" | "csv"): ReactNode => (
