@@ -320,9 +320,12 @@ impl Phone {
             Do::End(on) => self.event(&on.job, EventKind::WorkEnded),
             Do::Restored(on) => self.event(&on.job, EventKind::Restored),
             Do::Depart(on) => self.event(&on.job, EventKind::Departed),
-            Do::Report { .. } | Do::Unplanned { .. } | Do::Suggest { .. } | Do::Statement { .. } | Do::Give { .. } => {
-                self.write(command)
-            }
+            Do::Report { .. }
+            | Do::Withdraw { .. }
+            | Do::Unplanned { .. }
+            | Do::Suggest { .. }
+            | Do::Statement { .. }
+            | Do::Give { .. } => self.write(command),
             Do::Print { job, to } => self.print(&job, &to),
             Do::Status => {
                 let status = self.engine().status()?;

@@ -24,6 +24,8 @@ const KEPT_MS: i64 = 3_600_000;
 const LOOK_MS: i64 = 60_000;
 /// Milliseconds by which the provider's clock may differ from ours.
 const LEEWAY_MS: i64 = 60_000;
+/// Longest path to go to then, in bytes.
+const LONGEST_NEXT: usize = 2_000;
 /// Most bytes of an answer of the provider.
 const ANSWER: usize = 1 << 20;
 /// Algorithms of signatures: with keys that only the provider has.
@@ -71,9 +73,18 @@ struct Try {
     verifier: String,
     browser: String,
     made: Millis,
-    /// What was asked for before it.
+    /// Where to go then.
     #[serde(default)]
-    next: String,
+    next: Option<String>,
+}
+
+/// A try that has come back: what became of it, and where to go.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The secret of a session.
+    pub(crate) entered: Result<String>,
+    /// As [`Oidc::begin`] was told.
+    pub(crate) next: Option<String>,
 }
 
 /// Where to send the browser, and the secret that shows that it comes back itself.
@@ -81,15 +92,6 @@ struct Try {
 pub(crate) struct Begun {
     pub(crate) to: String,
     pub(crate) browser: String,
-}
-
-/// Who has come back, and wanted to go where.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// The secret of a session.
-    pub(crate) secret: String,
-    /// What was asked for before it began, as it was given.
-    pub(crate) next: String,
 }
 
 /// What the provider says of somebody.
@@ -177,8 +179,8 @@ impl Oidc {
         Ok(fresh)
     }
 
-    /// Begins a try of somebody who asked for `next`.
-    pub(crate) async fn begin(&self, app: &App, next: String) -> Result<Begun> {
+    /// Begins a try. `next`: where to go then, if it is a place of ours.
+    pub(crate) async fn begin(&self, app: &App, next: Option<String>) -> Result<Begun> {
         let (config, issuer) = configured(&app.config)?;
         let env = app.ledger.env();
         let random = || {
@@ -203,25 +205,38 @@ impl Oidc {
         let query = serde_urlencoded::to_string(query).map_err(failed)?;
         let end = &heard.provider.authorization_endpoint;
         let to = format!("{end}{}{query}", if end.contains('?') { '&' } else { '?' });
+        let next = next.filter(|path| ours(path));
         let kept = Try { nonce, verifier, browser: digest(&browser), made: now, next };
         auth::keep_try(&app.ledger, &digest(&state), &kept, now.plus(TRY_MS)).await?;
         Ok(Begun { to, browser })
     }
 
-    /// Ends a try. `browser`: the secret that [`Begun`] gave to the browser.
+    /// Ends a try. `code`: what the provider gave, if it let them in; `browser`: the secret that [`Begun`] gave to
+    /// the browser.
     ///
-    /// # Errors
-    /// `oidc_expired` where there is no such try of this browser; `oidc_failed`; `oidc_unknown_user`.
-    pub(crate) async fn finish(&self, app: &App, state: &str, code: &str, browser: &str, agent: &str) -> Result<Ended> {
+    /// What became of it fails with `oidc_expired` where there is no such try of this browser, `oidc_denied`,
+    /// `oidc_failed`, `oidc_unknown_user`.
+    pub(crate) async fn finish(&self, app: &App, state: &str, code: Option<&str>, browser: &str, agent: &str) -> Ended {
+        // Taken out before anything else: it serves once.
+        let kept = match auth::take_try::<Try>(&app.ledger, &digest(state)).await {
+            Ok(kept) => kept.filter(|kept| kept.browser == digest(browser)),
+            Err(e) => return Ended { entered: Err(e), next: None },
+        };
+        let next = kept.as_ref().and_then(|kept| kept.next.clone());
+        Ended { entered: self.enter(app, kept, code, agent).await, next }
+    }
+
+    async fn enter(&self, app: &App, kept: Option<Try>, code: Option<&str>, agent: &str) -> Result<String> {
         let (config, issuer) = configured(&app.config)?;
         let now = app.ledger.env().now();
-        let expired =
-            || Error::Conflict { code: "oidc_expired", detail: "this sign-in took too long: try again".into() };
-        // Taken out before anything else: it serves once.
-        let kept: Try = auth::take_try(&app.ledger, &digest(state)).await?.ok_or_else(expired)?;
-        if kept.browser != digest(browser) || !(0..TRY_MS).contains(&now.since(kept.made)) {
-            return Err(expired());
-        }
+        let code = code.ok_or_else(|| Error::Conflict {
+            code: "oidc_denied",
+            detail: "the identity provider did not let them in".into(),
+        })?;
+        let kept = kept.filter(|kept| (0..TRY_MS).contains(&now.since(kept.made))).ok_or_else(|| Error::Conflict {
+            code: "oidc_expired",
+            detail: "this sign-in took too long: try again".into(),
+        })?;
         let provider = self.provider(issuer, None, now).await?.provider;
         let redirect = callback(app);
         let mut form = vec![
@@ -253,8 +268,7 @@ impl Oidc {
             code: "oidc_unknown_user",
             detail: "nobody here has the login name that the identity provider gave".into(),
         };
-        let secret = auth::sign_in_as(&app.ledger, &login, agent, &app.config.auth).await?.ok_or_else(unknown)?;
-        Ok(Ended { secret, next: kept.next })
+        auth::sign_in_as(&app.ledger, &login, agent, &app.config.auth).await?.ok_or_else(unknown)
     }
 
     /// What a token says, if the provider has signed it for us and it has not ended.
@@ -292,6 +306,16 @@ impl Oidc {
 fn configured(config: &crate::Config) -> Result<(&config::Oidc, &str)> {
     let issuer = config.oidc.issuer.as_deref();
     issuer.map(|i| (&config.oidc, i)).ok_or_else(|| Error::NotFound("no identity provider is configured".into()))
+}
+
+/// Whether a path leads to a place of this server and to no other, however a browser reads it.
+fn ours(path: &str) -> bool {
+    let (before, _) = path.split_once(['?', '#']).unwrap_or((path, ""));
+    // Browsers take `\\` for `/` and leave out blanks and line breaks.
+    path.len() <= LONGEST_NEXT
+        && before.starts_with('/')
+        && !before.contains("//")
+        && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
 }
 
 /// Where the provider sends the browser back to.

@@ -10,31 +10,6 @@ afterAll(async () => {
   await office.close();
 });
 
-describe("signing in", () => {
-  it("says what is wrong, leads to what was asked for, and out again", async () => {
-    const desk = await Desk.open(office);
-    const { page } = desk;
-    await page.goto("/board?q=abc");
-    await page.waitForURL(/\/login\?next=/);
-    await page.getByLabel("用户名").fill("clerk");
-    await page.getByLabel("密码", { exact: true }).fill("not the one");
-    await page.keyboard.press("Enter");
-    await page.getByText("用户名或密码不正确").waitFor();
-    expect(await desk.barriers()).toEqual([]);
-    await page.getByLabel("密码", { exact: true }).fill("a long passphrase");
-    await page.keyboard.press("Enter");
-    await page.waitForURL(/\/board\?q=abc$/);
-    await page.getByRole("heading", { name: "派工看板" }).waitFor();
-    expect(await page.getByRole("searchbox", { name: /按编号/ }).inputValue()).toBe("abc");
-    await page.getByRole("button", { name: "刘芳" }).click();
-    await page.getByRole("menuitem", { name: "退出登录" }).click();
-    await page.waitForURL(/\/login$/);
-    await page.goto("/devices");
-    await page.waitForURL(/\/login/);
-    await desk.close();
-  });
-});
-
 describe("a job's way through the office", () => {
   it("from the report on the telephone to the signatures, one voided by a change", async () => {
     await office.customer("三原华丰蛋托包装厂");

@@ -60,15 +60,16 @@ export class Office {
   private constructor(
     readonly dir: string,
     private readonly port: number,
-    private readonly settings: Record<string, string>,
+    private settings: Record<string, string> = {},
   ) {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  /** With settings of its own, by the names of the environment. */
-  static async open(settings: Record<string, string> = {}): Promise<Office> {
+  /** `arrange`: what stands beside it and is to be known before it serves; answers further settings. */
+  static async open(arrange?: (url: string) => Promise<Record<string, string>>): Promise<Office> {
     if (!existsSync(ONSITE)) throw new Error(`${ONSITE} is missing: cargo build -p onsite-server --bin onsite`);
-    const office = new Office(mkdtempSync(join(tmpdir(), "onsite-e2e-")), await freePort(), settings);
+    const office = new Office(mkdtempSync(join(tmpdir(), "onsite-e2e-")), await freePort());
+    office.settings = (await arrange?.(office.url)) ?? {};
     office.cli(["company", "add", COMPANY]);
     for (const [login, [role, name]] of Object.entries(PEOPLE)) {
       office.cli(["user", "add", "--company", COMPANY, "--login", login, "--name", name, "--role", role, "--password-stdin"], `${PASSWORD}\n`);
@@ -198,6 +199,18 @@ export class Office {
     }
   }
 
+  /** A request that its author takes back on two phones while neither has a network, each time for another reason: the office is to choose. */
+  takenBackTwice(what: string, phones: [Phone, Phone], reasons: [string, string]): void {
+    const [first] = phones;
+    first.do("report", "三原华丰", what);
+    for (const phone of phones) phone.do("sync");
+    phones.forEach((phone, n) => {
+      phone.do("search", what);
+      phone.do("withdraw", "1", reasons[n] ?? "");
+    });
+    for (const phone of [...phones, first]) phone.do("sync");
+  }
+
   /** A technician's phone, enrolled and up to date. */
   async phone(who: string): Promise<Phone> {
     const { short_code } = await this.ask<{ short_code: string }>("admin", "/api/device-codes", { staff: await this.staff(who) });
@@ -283,8 +296,52 @@ export class Desk {
     return found.filter((v) => v.impact === "serious" || v.impact === "critical").map((v) => `${v.id}: ${v.where.slice(0, 3).join(" | ")}`);
   }
 
+  /** Presses a key until something has the focus, seen at every stop to have it: told as a screen reader tells it. */
+  async keyTo(wanted: RegExp, key = "Tab", most = 80): Promise<void> {
+    const stops: string[] = [];
+    while (stops.length < most) {
+      await this.page.keyboard.press(key);
+      const at = await this.page.evaluate<{ seen: boolean; html: string } | null>(FOCUS);
+      if (at === null) continue;
+      const said = (await this.page.locator(":focus").ariaSnapshot()).split("\n")[0] ?? "";
+      expect(at.seen, `the focus is not seen on ${said}: ${at.html}`).toBe(true);
+      stops.push(said);
+      if (wanted.test(said)) return;
+    }
+    throw new Error(`${key} does not get to ${String(wanted)}:\n${stops.join("\n")}`);
+  }
+
   async close(): Promise<void> {
     await this.context.close();
     expect(this.complaints).toEqual([]);
   }
 }
+
+/** What has the focus, and whether it looks otherwise for having it: itself, what stands beside it for it, or what is around it. */
+const FOCUS = `(async () => {
+  const at = document.activeElement;
+  if (at === null || at === document.body) return null;
+  const looks = [at, at.nextElementSibling];
+  for (let above = at.parentElement; above !== null && looks.length < 6; above = above.parentElement) looks.push(above);
+  const look = () => {
+    void at.getBoundingClientRect();
+    for (const moving of document.getAnimations()) if (moving.effect?.getComputedTiming().endTime !== Infinity) moving.finish();
+    return looks.map((node) => {
+      if (node === null) return "";
+      const { outlineStyle, outlineWidth, outlineColor, boxShadow, borderColor, backgroundColor, textDecorationLine } = getComputedStyle(node);
+      return [outlineStyle === "none" ? "" : outlineWidth + outlineColor, boxShadow, borderColor, backgroundColor, textDecorationLine].join(" ");
+    });
+  };
+  const box = at.getBoundingClientRect();
+  const inView = box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth;
+  const having = look();
+  at.blur();
+  // A part of a library takes its mark off a moment later.
+  let seen = false;
+  for (let n = 0; n < 10 && !seen; n += 1) {
+    await new Promise(requestAnimationFrame);
+    seen = look().some((one, n) => one !== having[n]);
+  }
+  at.focus({ focusVisible: true });
+  return { seen: seen && inView, html: at.outerHTML.slice(0, 200) };
+})()`;

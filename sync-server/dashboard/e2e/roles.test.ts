@@ -168,4 +168,38 @@ describe("two phones that wrote the same while neither had a network", () => {
     await desk.page.getByText("没有冲突").waitFor();
     await desk.close();
   });
+
+  it("clash for the office to choose from, where the document is the office's too", async () => {
+    const tablet = await office.phone("李卫东");
+    office.takenBackTwice("热压机不升温", [phone, tablet], ["客户自行修好", "与另一报修重复"]);
+    const desk = await at("clerk", "/");
+    const { page } = desk;
+    await page.getByRole("link", { name: /^冲突/ }).click();
+    const clash = page.locator(".clash", { hasText: "三原华丰" });
+    const values = clash.getByRole("radio");
+    await values.first().waitFor();
+    const told = await clash.locator("label").allInnerTexts();
+    // Every value, from whom and when; one of them is what is shown until somebody chooses.
+    expect(told).toHaveLength(2);
+    for (const reason of ["客户自行修好", "与另一报修重复"]) expect(told.filter((text) => text.includes(reason)), reason).toHaveLength(1);
+    for (const text of told) expect(text).toMatch(/李卫东 \d\d-\d\d \d\d:\d\d/);
+    expect(told.filter((text) => text.includes("目前显示"))).toHaveLength(1);
+    await desk.shot("clash-chosen");
+    expect(await desk.barriers()).toEqual([]);
+    // What is not shown is chosen, so that the choice is seen to count.
+    const [chosen, left] = told[0]?.includes("目前显示") ? [told[1], told[0]] : [told[0], told[1]];
+    const reason = (text = ""): string => (text.includes("客户自行修好") ? "客户自行修好" : "与另一报修重复");
+    await clash.locator("label", { hasText: reason(chosen) }).click();
+    await clash.getByRole("button", { name: "选定" }).click();
+    await page.getByText("没有冲突").waitFor();
+    await desk.close();
+    for (const one of [phone, tablet]) {
+      one.do("sync");
+      expect(one.do("clashes")).not.toContain("热压机不升温");
+      one.do("search", "热压机不升温");
+      const shown = one.do("show", "1");
+      expect(shown).toContain(reason(chosen));
+      expect(shown).not.toContain(reason(left));
+    }
+  });
 });

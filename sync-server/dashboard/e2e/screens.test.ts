@@ -86,32 +86,3 @@ describe.each(["zh-CN", "en"] as const)("in %s", (language) => {
     await desk.close();
   });
 });
-
-describe("the keyboard alone", () => {
-  it("signs in, finds a job and gets to its form", async () => {
-    const desk = await Desk.open(office);
-    const { page } = desk;
-    await page.goto("/");
-    await page.locator('input[autocomplete="username"]:focus').waitFor();
-    await page.keyboard.type("manager");
-    await page.keyboard.press("Tab");
-    await page.keyboard.type("a long passphrase");
-    await page.keyboard.press("Enter");
-    await page.locator("#main h1").waitFor();
-    await page.keyboard.press("/");
-    await page.keyboard.type("华丰");
-    await page.locator(".ant-select-item-option", { hasText: "派工单" }).first().waitFor();
-    // The first hit is chosen; arrows go to others.
-    for (let n = 0; n < 10; n += 1) {
-      const active = await page.locator(".ant-select-item-option-active").innerText();
-      if (active.includes("派工单")) break;
-      await page.keyboard.press("ArrowDown");
-    }
-    await page.keyboard.press("Enter");
-    await page.waitForURL(/\/work-orders\//);
-    await page.getByRole("heading", { name: "售后人员派遣单" }).waitFor();
-    // Whoever goes on by keyboard is in the page, not in the navigation again.
-    expect(await page.evaluate("document.activeElement?.id")).toBe("main");
-    await desk.close();
-  });
-});

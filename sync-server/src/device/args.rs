@@ -299,6 +299,13 @@ pub(super) enum Do {
         #[arg(long, default_value = "")]
         address: String,
     },
+    /// 撤回报修: takes one's own request back
+    Withdraw {
+        /// The request: a line of the last list, or its number
+        request: String,
+        /// Why
+        reason: String,
+    },
     /// 计划外现场服务: opens a visit for one's own request, before the office has dispatched
     Unplanned {
         /// The request: a line of the last list, or its number

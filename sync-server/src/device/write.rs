@@ -111,13 +111,8 @@ impl Phone {
                     reported: None,
                 }
             }
-            Do::Unplanned { request } => {
-                let doc = self.find(&request)?;
-                if doc.kind != Kind::Request {
-                    return Err(invalid("request", t(self.lang, "cli.not_a_request")));
-                }
-                Command::OpenUnplannedVisit { request: doc.id.into() }
-            }
+            Do::Withdraw { request, reason } => Command::WithdrawRequest { id: self.request(&request)?, reason },
+            Do::Unplanned { request } => Command::OpenUnplannedVisit { request: self.request(&request)? },
             Do::Suggest { title, text, job } => {
                 let job = job.map(|j| self.find(&j)).transpose()?.filter(|d| d.kind == Kind::WorkOrder);
                 let (id, text) = (SuggestionId(self.id()), read(text)?);
@@ -134,6 +129,15 @@ impl Phone {
             other => return Err(invalid("command", format!("{other:?}"))),
         };
         self.execute(&command)
+    }
+
+    /// The request meant.
+    fn request(&self, said: &str) -> Result<RequestId> {
+        let doc = self.find(said)?;
+        if doc.kind != Kind::Request {
+            return Err(invalid("request", t(self.lang, "cli.not_a_request")));
+        }
+        Ok(doc.id.into())
     }
 
     /// The required item a name or part number means, else a new one.

@@ -307,22 +307,22 @@ impl Ledger {
         .await?;
         let more = cases.len() > wanted.limit;
         let next =
-            wanted.limit.checked_sub(1).and_then(|last| cases.get(last)).filter(|_| more).map(|(place, _)| *place);
-        let docs: Vec<DocId> = cases.iter().map(|(_, c)| c.doc.id).collect();
+            wanted.limit.checked_sub(1).and_then(|last| cases.get(last)).filter(|_| more).map(|(place, ..)| *place);
+        let docs: Vec<DocId> = cases.iter().map(|(.., c)| c.doc.id).collect();
         let views = self.storage().views(tenant, &docs).await?;
         let named: HashMap<DocId, (String, String)> =
             views.into_iter().map(|v| (v.summary.doc.id, (v.summary.number, v.summary.title))).collect();
-        let shown = cases.into_iter().take(wanted.limit).map(|(_, case)| {
+        let shown = cases.into_iter().take(wanted.limit).map(|(_, counted, case)| {
             let (number, title) = named.get(&case.doc.id).cloned().unwrap_or_default();
             let value = case.adds.map(|(n, _)| n).filter(|_| figure.unit() != Unit::Share);
-            FigureCase { doc: case.doc, number, title, counted: Counted::of(&case), value }
+            FigureCase { doc: case.doc, number, title, counted, value }
         });
         Ok(FigureCases { counts, rows: shown.collect(), next: next.map(|place| place.to_string()) })
     }
 }
 
-/// Counts all cases; keeps one more than is wanted of those after a place, each with its own.
-fn part(cases: Vec<Case>, wanted: CasesWanted) -> (BTreeMap<Counted, u64>, Vec<(CasePlace, Case)>) {
+/// Counts all cases; keeps one more than is wanted of those after a place, each with its own and how it counted.
+fn part(cases: Vec<Case>, wanted: CasesWanted) -> (BTreeMap<Counted, u64>, Vec<(CasePlace, Counted, Case)>) {
     let (mut counts, mut kept, mut last) = (BTreeMap::new(), Vec::new(), None);
     for case in cases {
         let nth = match last {
@@ -335,7 +335,7 @@ fn part(cases: Vec<Case>, wanted: CasesWanted) -> (BTreeMap<Counted, u64>, Vec<(
         *counts.entry(counted).or_default() += 1;
         let wants = wanted.counted.is_none_or(|c| c == counted) && wanted.after.is_none_or(|after| place > after);
         if wants && kept.len() <= wanted.limit {
-            kept.push((place, case));
+            kept.push((place, counted, case));
         }
     }
     (counts, kept)

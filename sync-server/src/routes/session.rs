@@ -2,7 +2,7 @@
 
 use super::{Asked, Office, Peer, Shown, cookie, json, named_cookie, same_site};
 use crate::auth::users::{self, SessionRow, UserPatch, UserRow};
-use crate::{App, auth, error::Error};
+use crate::{App, auth, error::Error, oidc};
 use axum::{
     body::Bytes,
     extract::{Path, State},
@@ -166,16 +166,13 @@ fn set_oidc_cookie(app: &App, response: &mut Response, secret: &str, seconds: u6
     }
 }
 
-/// Longest address that is kept over a sign-in.
-const MAX_NEXT: usize = 2_000;
-
-/// What somebody asked for before they were to sign in.
+/// Where somebody wants to be who signs in.
 #[derive(Deserialize, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
-pub(super) struct Wanted {
-    /// The path to go on to: given to the page's sign-in, which goes to none but its own.
-    next: String,
+pub(super) struct Towards {
+    /// A path of this server, such as `/board?q=abc`; anything else is passed over.
+    next: Option<String>,
 }
 
 /// Leads the browser to the identity provider.
@@ -184,18 +181,17 @@ pub(super) struct Wanted {
     path = "/api/session/oidc",
     tag = "session",
     security(()),
-    params(Wanted),
+    params(Towards),
     responses((status = 303, description = "To the identity provider")),
 )]
 pub(super) async fn oidc(
     State(app): State<Arc<App>>,
     peer: Peer,
-    Asked(wanted): Asked<Wanted>,
+    Asked(towards): Asked<Towards>,
 ) -> Result<Response, Error> {
     let (limits, now) = (&app.config.limits, app.ledger.env().now());
     app.login_rate.take(peer.at, limits.login_tries_per_minute, now)?;
-    let next = Some(wanted.next).filter(|n| n.len() <= MAX_NEXT).unwrap_or_default();
-    let begun = app.oidc.begin(&app, next).await?;
+    let begun = app.oidc.begin(&app, towards.next).await?;
     let mut response = Redirect::to(&begun.to).into_response();
     set_oidc_cookie(&app, &mut response, &begun.browser, 600);
     Ok(response)
@@ -214,8 +210,8 @@ pub(super) struct Back {
     error: String,
 }
 
-/// Where the identity provider sends the browser back to. Leads to the page: signed in (by its sign-in, with `signed`,
-/// where something was asked for), or to its sign-in with the problem's code as `problem`.
+/// Where the identity provider sends the browser back to. Leads to where it began, signed in; or to the
+/// page's sign-in with the problem's code as `problem`.
 #[utoipa::path(
     get,
     path = "/api/session/oidc/callback",
@@ -228,23 +224,25 @@ pub(super) struct Back {
 pub(super) async fn oidc_back(State(app): State<Arc<App>>, headers: HeaderMap, Asked(back): Asked<Back>) -> Response {
     let name = format!("{}-oidc", app.cookie_name());
     let browser = named_cookie(&headers, &name).unwrap_or_default();
-    let entered = if back.error.is_empty() {
-        app.oidc.finish(&app, &back.state, &back.code, &browser, agent(&headers)).await
+    let code = back.error.is_empty().then_some(back.code.as_str());
+    let oidc::Ended { entered, next } = app.oidc.finish(&app, &back.state, code, &browser, agent(&headers)).await;
+    let mut query: Vec<(&str, &str)> = Vec::new();
+    match &entered {
+        Err(e) => query.push(("problem", e.code())),
+        // The session's cookie is not sent along a way that began at the provider: the page goes there itself.
+        Ok(_) if next.as_deref().is_some_and(|path| path.starts_with("/api/")) => query.push(("entered", "")),
+        Ok(_) => {}
+    }
+    let to = if query.is_empty() {
+        next.unwrap_or_else(|| "/".into())
     } else {
-        Err(Error::Conflict { code: "oidc_denied", detail: "the identity provider did not let them in".into() })
+        query.extend(next.as_deref().map(|path| ("next", path)));
+        format!("/login?{}", serde_urlencoded::to_string(query).unwrap_or_default())
     };
-    let mut response = match &entered {
-        Ok(ended) if ended.next.is_empty() => Redirect::to("/").into_response(),
-        // The page goes on: what comes from another site would be asked for without the session's cookie.
-        Ok(ended) => {
-            let query = serde_urlencoded::to_string([("signed", "1"), ("next", &ended.next)]).unwrap_or_default();
-            Redirect::to(&format!("/login?{query}")).into_response()
-        }
-        Err(e) => Redirect::to(&format!("/login?problem={}", e.code())).into_response(),
-    };
+    let mut response = Redirect::to(&to).into_response();
     set_oidc_cookie(&app, &mut response, "", 0);
-    if let Ok(ended) = entered {
-        set_cookie(&app, &mut response, &ended.secret, app.config.auth.session_seconds);
+    if let Ok(secret) = entered {
+        set_cookie(&app, &mut response, &secret, app.config.auth.session_seconds);
     }
     response
 }

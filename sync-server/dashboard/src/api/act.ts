@@ -12,15 +12,15 @@ interface Acting {
   done: (work: () => Promise<unknown>, done?: string) => Promise<boolean>;
 }
 
-/** Does what is no command; what is kept under `key`, or all where it is absent, is asked again after it. */
-export function useAct(key?: string): Acting {
+/** Does what is no command; what is kept under `key` is asked again after it: all where it is absent, nothing where it is null. */
+export function useAct(key?: string | null): Acting {
   const { t } = useTranslation();
   const { message } = App.useApp();
   const client = useQueryClient();
   const mutation = useMutation({
     mutationFn: (work: () => Promise<unknown>) => work(),
     onError: (error) => void message.error({ content: told(t, error), duration: 6 }),
-    onSettled: () => client.invalidateQueries(key === undefined ? {} : { queryKey: [key] }),
+    onSettled: () => (key === null ? undefined : client.invalidateQueries(key === undefined ? {} : { queryKey: [key] })),
   });
   const act: Acting["act"] = async (work, done) => {
     try {

@@ -624,8 +624,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Where the identity provider sends the browser back to. Leads to the page: signed in (by its sign-in, with `signed`,
-         *     where something was asked for), or to its sign-in with the problem's code as `problem`.
+         * Where the identity provider sends the browser back to. Leads to where it began, signed in; or to the
+         *     page's sign-in with the problem's code as `problem`.
          */
         get: operations["oidc_callback"];
         put?: never;
@@ -5800,7 +5800,7 @@ export interface operations {
     oidc: {
         parameters: {
             query?: {
-                /** @description The path to go on to: given to the page's sign-in, which goes to none but its own. */
+                /** @description A path of this server, such as `/board?q=abc`; anything else is passed over. */
                 next?: string;
             };
             header?: never;

@@ -15,7 +15,7 @@ import {
   type KeyboardCoordinateGetter,
 } from "@dnd-kit/core";
 import { useQuery } from "@tanstack/react-query";
-import { App, Button, Select, Tooltip } from "antd";
+import { App, Button, Tooltip } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
@@ -27,6 +27,7 @@ import { dayOf, dayStart, local } from "../format";
 import { useAsk } from "../ui/ask";
 import { useNow } from "../ui/now";
 import { Head } from "../ui/parts";
+import { Several } from "../ui/several";
 import { Answered } from "../ui/state";
 import { useUrl } from "../ui/url";
 import { word } from "../words";
@@ -249,15 +250,13 @@ export default function CalendarPage(): ReactNode {
         <b>
           {first} – {days[6]}
         </b>
-        <Select
-          mode="multiple"
+        <Several
           allowClear
           style={{ minWidth: 200, maxWidth: 420 }}
           aria-label={t("board.person")}
           placeholder={t("board.everybody")}
           value={chosen}
-          showSearch={{ optionFilterProp: "label" }}
-          onChange={(ids: string[]) => change({ people: ids.join(",") || undefined })}
+          onChange={(ids) => change({ people: ids.join(",") || undefined })}
           options={everybody.technicians.map(({ id, name }) => ({ value: id, label: name }))}
         />
         <span className="quiet">{t("calendar.hint")}</span>

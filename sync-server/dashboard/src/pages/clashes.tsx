@@ -19,7 +19,7 @@ const CHOOSERS: Partial<Record<Kind, Role[]>> = {
   customer: ["clerk", "service_manager"],
   work_order: ["clerk", "service_manager"],
   complaint: ["clerk", "service_manager"],
-  request: ["clerk", "service_manager"],
+  request: ["clerk"],
   follow_up: ["clerk"],
   appraisal: ["service_manager"],
   settings: ["admin", "service_manager"],

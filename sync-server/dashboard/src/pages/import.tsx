@@ -90,8 +90,9 @@ interface Looked {
 /** Customers and their machines from a file: looked at first, taken then. */
 export default function Import(): ReactNode {
   const { t, i18n } = useTranslation();
-  // Looking changes nothing that is kept.
-  const [looking, taking] = [useAct("import"), useAct("list")];
+  // Looking changes nothing: what other pages have shown stays as it is.
+  const looking = useAct(null);
+  const taking = useAct("list");
   const busy = looking.busy || taking.busy;
   const [looked, setLooked] = useState<Looked>();
   const open = async (file: File): Promise<void> => {

@@ -1,19 +1,13 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Alert, Button, Divider, Form, Input } from "antd";
-import { useEffect, useEffectEvent, useState, type ReactNode } from "react";
+import { useEffect, useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate, useSearchParams } from "react-router";
 import { api } from "../api/client";
 import { Problem, told } from "../api/problem";
 import { waysToSignIn } from "../api/queries";
 import { LanguageSwitch } from "../ui/language";
-import { Loading } from "../ui/state";
-
-/** Where to go after signing in: a page of ours only. */
-function next(params: URLSearchParams): string {
-  const path = params.get("next") ?? "/";
-  return path.startsWith("/") && !path.startsWith("//") && !path.startsWith("/\\") ? path : "/";
-}
+import { next } from "./login/next";
 
 export default function Login(): ReactNode {
   const { t } = useTranslation();
@@ -24,15 +18,12 @@ export default function Login(): ReactNode {
   const failed = params.get("problem");
   const [error, setError] = useState(() => (failed === null ? "" : told(t, new Problem(409, failed, ""))));
   const ways = useQuery(waysToSignIn).data;
-  const to = next(params);
-  // A form to be printed is no page of this program.
-  const goOn = (): unknown => (to.startsWith("/api/") ? globalThis.location.replace(to) : navigate(to, { replace: true }));
-  const goOnNow = useEffectEvent(goOn);
-  // From the identity provider, signed in.
-  const signed = params.has("signed");
+  const to = next(params.get("next"), globalThis.location.origin);
+  // Signed in by the identity provider, on the way to a form: that way is this page's own from here on.
+  const entered = params.has("entered");
   useEffect(() => {
-    if (signed) goOnNow();
-  }, [signed]);
+    if (entered) globalThis.location.replace(to);
+  }, [entered, to]);
 
   const signIn = async (said: { login: string; password: string }): Promise<void> => {
     setBusy(true);
@@ -41,14 +32,15 @@ export default function Login(): ReactNode {
       await api.POST("/api/session", { body: said });
       // Nothing of whoever was signed in before stays.
       client.clear();
-      await goOn();
+      // A form to be printed is no page of this program.
+      if (to.startsWith("/api/")) globalThis.location.assign(to);
+      else await navigate(to, { replace: true });
     } catch (failure) {
       setError(told(t, failure));
       setBusy(false);
     }
   };
 
-  if (signed) return <Loading />;
   return (
     <main className="login">
       <div className="login-card">
@@ -72,7 +64,7 @@ export default function Login(): ReactNode {
         {ways?.oidc != null && (
           <>
             <Divider plain>{t("login.or")}</Divider>
-            <Button block href={`/api/session/oidc?${new URLSearchParams(to === "/" ? {} : { next: to }).toString()}`}>
+            <Button block href={`/api/session/oidc?${new URLSearchParams({ next: to }).toString()}`}>
               {t("login.oidc", { name: ways.oidc })}
             </Button>
           </>

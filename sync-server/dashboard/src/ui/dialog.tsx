@@ -2,6 +2,7 @@ import { DatePicker, Form, Input, InputNumber, Modal, Select, Switch } from "ant
 import dayjs from "dayjs";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
+import { Several } from "./several";
 
 type Value = string | number | boolean | string[] | null;
 export type Values = Record<string, Value>;
@@ -74,15 +75,7 @@ function Control({ field, id, value, change }: { field: Field; id: string; value
       );
     case "several":
       return (
-        <Select
-          id={id}
-          mode="multiple"
-          aria-label={field.label}
-          showSearch={{ optionFilterProp: "label" }}
-          value={Array.isArray(value) ? value : []}
-          onChange={(chosen: string[]) => change(chosen)}
-          options={field.options ?? []}
-        />
+        <Several id={id} aria-label={field.label} value={Array.isArray(value) ? value : []} onChange={change} options={field.options ?? []} />
       );
     case "switch":
       return <Switch id={id} checked={value === true} onChange={change} />;

@@ -155,7 +155,11 @@ impl Door {
 
     /// The way there: the address of the provider, and the browser's cookie.
     async fn begin(&self) -> (String, String) {
-        let sent = self.w.call("GET", "/api/session/oidc", &[], "").await.good(303);
+        self.begin_at("/api/session/oidc").await
+    }
+
+    async fn begin_at(&self, door: &str) -> (String, String) {
+        let sent = self.w.call("GET", door, &[], "").await.good(303);
         let cookie = sent.header("set-cookie");
         assert!(cookie.starts_with("__Host-onsite-oidc=") && cookie.contains("HttpOnly; SameSite=Lax"), "{cookie}");
         (sent.header("location").to_owned(), cookie.split(';').next().unwrap().to_owned())
@@ -193,26 +197,6 @@ async fn whom_the_provider_names_is_signed_in() {
     let none = World::new().await;
     assert_eq!(none.call("GET", "/api/sign-in", &[], "").await.good(200).json(), json!({ "oidc": null }));
     none.call("GET", "/api/session/oidc", &[], "").await.problem(404, "not_found");
-}
-
-#[tokio::test]
-async fn who_asked_for_a_page_is_led_to_it_by_our_own() {
-    let d = Door::new().await;
-    let next = |to: &str| serde_urlencoded::to_string([("next", to)]).unwrap();
-    let leads = async |asked: &str| {
-        let sent = d.w.call("GET", &format!("/api/session/oidc?{}", next(asked)), &[], "").await.good(303);
-        assert!(sent.header("location").starts_with(&d.provider.at), "{asked}: to the provider first");
-        let cookie = sent.header("set-cookie").split(';').next().unwrap().to_owned();
-        let back = d.provider.enter(sent.header("location"), edwards(), d.claims());
-        d.back(&back, &cookie).await.header("location").to_owned()
-    };
-    // Whatever is asked for, the browser is sent to our own sign-in only.
-    for asked in
-        ["/work-orders/1?a=b&c=d", "https://evil.example/", "//evil.example", "/\\evil.example", "\r\nset-cookie: x=1"]
-    {
-        assert_eq!(leads(asked).await, format!("/login?signed=1&{}", next(asked)));
-    }
-    assert_eq!(leads(&"/".repeat(2_001)).await, "/");
 }
 
 #[tokio::test]
@@ -273,4 +257,58 @@ async fn a_try_is_of_one_browser_serves_once_and_ends() {
     d.w.call("PATCH", "/api/users/wang@example.com", &headers, disable).await.good(204);
     assert_eq!(d.tried(edwards(), d.claims()).await.header("location"), "/login?problem=oidc_unknown_user");
     let _ = boss;
+}
+
+#[tokio::test]
+async fn it_leads_to_what_was_asked_for_and_to_no_other_place() {
+    let d = Door::new().await;
+    let asked = async |next: &str| {
+        let query = serde_urlencoded::to_string([("next", next)]).unwrap();
+        d.begin_at(&format!("/api/session/oidc?{query}")).await
+    };
+    let led = async |next: &str| {
+        let (to, cookie) = asked(next).await;
+        assert!(!to.contains("next") && !to.contains("board"), "the provider need not know: {to}");
+        let back = d.provider.enter(&to, edwards(), d.claims());
+        d.back(&back, &cookie).await.header("location").to_owned()
+    };
+    for next in ["/", "/board", "/board?q=%E5%8D%8E%E4%B8%B0&person=1#on_site", "/calls?call=https://onsite.example/"] {
+        assert_eq!(led(next).await, next);
+    }
+    // The session's cookie goes along no way that began at another site: the page goes to a form itself.
+    let form = "/api/visits/1/print?lang=en";
+    assert_eq!(led(form).await, "/login?entered=&next=%2Fapi%2Fvisits%2F1%2Fprint%3Flang%3Den");
+    let long = format!("/{}", "a".repeat(2_000));
+    for hostile in [
+        "https://evil.example/",
+        "//evil.example/",
+        "///evil.example/",
+        "/\\evil.example/",
+        "\\/evil.example/",
+        "/\t/evil.example/",
+        "/\n/evil.example/",
+        "\t//evil.example/",
+        " //evil.example/",
+        "/.//evil.example/",
+        "/board/..//evil.example/",
+        "/board\r\nset-cookie: a=b",
+        "javascript:alert(1)",
+        "evil.example",
+        "@evil.example/",
+        "/\u{2044}evil.example/",
+        "",
+        &long,
+    ] {
+        assert_eq!(led(hostile).await, "/", "{hostile:?}");
+    }
+    // Who is not let in may try again, and is still led there; by the browser that began it only.
+    let (to, cookie) = asked("/board?q=a").await;
+    let state = to.split('&').find_map(|part| part.strip_prefix("state=")).unwrap();
+    let denied = format!("/api/session/oidc/callback?error=access_denied&state={state}");
+    let again = "/login?problem=oidc_denied&next=%2Fboard%3Fq%3Da";
+    assert_eq!(d.back(&denied, &cookie).await.header("location"), again);
+    let (to, _) = asked("/board?q=a").await;
+    let back = d.provider.enter(&to, edwards(), d.claims());
+    let other = d.back(&back, "__Host-onsite-oidc=other").await;
+    assert_eq!(other.header("location"), "/login?problem=oidc_expired");
 }

@@ -1,4 +1,4 @@
-import { Button, Select, Tag } from "antd";
+import { Button, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { useCommand } from "../../api/command";
@@ -6,6 +6,7 @@ import { usePeople } from "../../api/queries";
 import type { WorkOrderDetail } from "../../api/types";
 import { stamp } from "../../format";
 import { useAsk } from "../../ui/ask";
+import { Several } from "../../ui/several";
 
 /** Who is sent now, the lead first. */
 export function sentNow({ entity }: WorkOrderDetail): string[] {
@@ -34,13 +35,11 @@ export function Technicians({ id, detail }: { id: string; detail: WorkOrderDetai
     <div className="technicians">
       {question}
       {may ? (
-        <Select
-          mode="multiple"
+        <Several
           aria-label={t("order.technicians")}
           placeholder={t("order.nobody")}
           value={chosen}
           onChange={setDraft}
-          showSearch={{ optionFilterProp: "label" }}
           options={people.technicians.map((p) => ({ value: p.id, label: p.name }))}
           tagRender={({ value, label, closable, onClose }) => (
             <Tag closable={closable} onClose={onClose} color={chosen[0] === value ? "cyan" : "default"}>
