@@ -148,12 +148,19 @@ fn platform() -> String {
     format!("{system}-{}", std::env::consts::ARCH.replace("x86_64", "x86-64"))
 }
 
-/// Builds the Kotlin package and runs its tests on the JVM against a real server.
-pub(crate) fn kotlin() -> Result<()> {
+/// Builds the Kotlin package and runs its tests on the JVM against a real server; or only packs its documentation.
+pub(crate) fn kotlin(documentation: bool) -> Result<()> {
     let target = target()?;
+    let build = ["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"];
+    if documentation {
+        run("cargo", &build, &[])?;
+        maven("debug", &target, &["-Pdocumentation", "-Dmaven.test.skip=true", "package"], &[])?;
+        let pages = ["com/onsite/Phone.html", "com/onsite/engine/Onsite.html"];
+        return holds(&target.join("kotlin/onsite-0.1.0-javadoc.jar"), &pages);
+    }
     let many = text(&many(&target)?);
     let onsite = text(&target.join("debug/onsite"));
-    run("cargo", &["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"], &[])?;
+    run("cargo", &build, &[])?;
     maven("debug", &target, &["verify"], &[("ONSITE_BIN", &onsite), ("ONSITE_MANY", &many)])?;
     let inside = format!("{}/{}", platform(), library());
     holds(&target.join("kotlin/onsite-0.1.0.jar"), &[&inside])?;
