@@ -86,7 +86,11 @@ enum Task {
         check: bool,
     },
     /// Build the Kotlin package and run its tests.
-    Kotlin,
+    Kotlin {
+        /// Pack its documentation as a jar instead.
+        #[arg(long)]
+        documentation: bool,
+    },
     /// Build the Swift package and run its tests, where there is a toolchain.
     Swift,
     /// Build the Python package and run its tests.
@@ -121,7 +125,7 @@ fn main() -> Result<()> {
         Task::Dashboard => dashboard().map(drop),
         Task::Test { quick } => test(quick),
         Task::Bindings { check } => mobile::bindings(check),
-        Task::Kotlin => mobile::kotlin(),
+        Task::Kotlin { documentation } => mobile::kotlin(documentation),
         Task::Swift => mobile::swift(),
         Task::Python => mobile::python(),
         Task::Cipher => mobile::cipher(),
@@ -335,7 +339,7 @@ fn test(quick: bool) -> Result<()> {
         stories()?;
         mobile::python()?;
         mobile::bindings(true)?;
-        mobile::kotlin()?;
+        mobile::kotlin(false)?;
         mobile::swift()?;
         // One build for both: where nothing is planted, nothing is different.
         sim(PLANTED, &["--seeds", "2000"])?;

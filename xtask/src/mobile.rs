@@ -29,11 +29,7 @@ pub(crate) fn bindings(check: bool) -> Result<()> {
     run("cargo", &[&build[..], &["--lib", "--bin", "uniffi-bindgen"]].concat(), &[])?;
     let out = target.join("bindings");
     let _ = std::fs::remove_dir_all(&out);
-    let generator = text(&target.join("debug/uniffi-bindgen"));
-    let library = text(&target.join("debug").join(library()));
-    let args =
-        ["generate", "--no-format", "--language", "kotlin", "--language", "swift", "--out-dir", &text(&out), &library];
-    run(&generator, &args, &[])?;
+    generate(&target, "debug", &["kotlin", "swift"], &out)?;
     let mut different = Vec::new();
     for (made, folder) in GENERATED {
         let committed = format!("{folder}{made}");
@@ -59,6 +55,18 @@ pub(crate) fn bindings(check: bool) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Writes these languages' sources for the library of `profile`, by the generator built before.
+fn generate(target: &Path, profile: &str, languages: &[&str], out: &Path) -> Result<()> {
+    let (generator, out) = (text(&target.join("debug/uniffi-bindgen")), text(out));
+    let library = text(&target.join(profile).join(library()));
+    let mut args = vec!["generate", "--no-format", "--config", "ffi/uniffi.toml", "--out-dir", &out];
+    for language in languages {
+        args.extend(["--language", language]);
+    }
+    args.push(&library);
+    run(&generator, &args, &[])
 }
 
 fn library() -> &'static str {
@@ -140,12 +148,19 @@ fn platform() -> String {
     format!("{system}-{}", std::env::consts::ARCH.replace("x86_64", "x86-64"))
 }
 
-/// Builds the Kotlin package and runs its tests on the JVM against a real server.
-pub(crate) fn kotlin() -> Result<()> {
+/// Builds the Kotlin package and runs its tests on the JVM against a real server; or only packs its documentation.
+pub(crate) fn kotlin(documentation: bool) -> Result<()> {
     let target = target()?;
+    let build = ["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"];
+    if documentation {
+        run("cargo", &build, &[])?;
+        maven("debug", &target, &["-Pdocumentation", "-Dmaven.test.skip=true", "package"], &[])?;
+        let pages = ["com/onsite/Phone.html", "com/onsite/engine/Onsite.html"];
+        return holds(&target.join("kotlin/onsite-0.1.0-javadoc.jar"), &pages);
+    }
     let many = text(&many(&target)?);
     let onsite = text(&target.join("debug/onsite"));
-    run("cargo", &["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"], &[])?;
+    run("cargo", &build, &[])?;
     maven("debug", &target, &["verify"], &[("ONSITE_BIN", &onsite), ("ONSITE_MANY", &many)])?;
     let inside = format!("{}/{}", platform(), library());
     holds(&target.join("kotlin/onsite-0.1.0.jar"), &[&inside])?;
@@ -301,7 +316,6 @@ pub(crate) fn bench() -> Result<()> {
 
 /// The Python package over the optimised library, as a folder to import from.
 fn generate_python(target: &Path) -> Result<()> {
-    let library = text(&target.join("release").join(library()));
     run(
         "cargo",
         &["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--bin", "uniffi-bindgen"],
@@ -311,11 +325,9 @@ fn generate_python(target: &Path) -> Result<()> {
     let _ = std::fs::remove_dir_all(&package);
     std::fs::create_dir_all(package.join("_engine"))?;
     std::fs::copy("mobile-bindings/python/python/onsite/__init__.py", package.join("__init__.py"))?;
-    let out = text(&package.join("_engine"));
-    let generator = text(&target.join("debug/uniffi-bindgen"));
-    run(&generator, &["generate", "--no-format", "--language", "python", "--out-dir", &out, &library], &[])?;
+    generate(target, "release", &["python"], &package.join("_engine"))?;
     std::fs::write(package.join("_engine/__init__.py"), "from .onsite_ffi import *\nfrom . import onsite_ffi\n")?;
-    std::fs::copy(&library, package.join("_engine").join(self::library()))?;
+    std::fs::copy(target.join("release").join(library()), package.join("_engine").join(library()))?;
     Ok(())
 }
 

@@ -117,6 +117,12 @@ def shown(detail: Any) -> dict[str, Any]:
     return found
 
 
+def refused(edit: Any) -> dict[str, Any]:
+    said = {} if edit.decision is None else {"decision": edit.decision.verdict, "reason": edit.decision.reason}
+    wrote = "".join(leaf.mine for leaf in edit.leaves)
+    return {"code": edit.code, "kind": word(edit.doc.kind), "wrote": wrote, **said}
+
+
 class Player:
     def __init__(self, office: Office, folder: Path) -> None:
         self.office, self.folder = office, folder
@@ -166,6 +172,12 @@ class Player:
         elif "resends" in step:
             for edit in await phone.engine.refused():
                 await phone.engine.resend(edit.id)
+        elif "decided" in step:
+            edit = (await phone.engine.refused())[step["edit"]]
+            self.office.ask(f"/api/set-aside/{edit.doc.id}/{edit.change}", self.meant(step["decided"]))
+        elif "settles" in step:
+            for edit in await phone.engine.refused():
+                await phone.engine.dismiss(edit.id)
         elif "signs_out" in step:
             await phone.engine.sign_out()
         elif "closes" in step:
@@ -201,7 +213,7 @@ class Player:
             case "form":
                 return {"text": await phone.engine.render_form(Doc(kind=Kind.VISIT, id=self.id(of)), Language.ZH_CN)}
             case "refused":
-                return {"edits": [{"code": e.code, "kind": word(e.doc.kind)} for e in await phone.engine.refused()]}
+                return {"edits": [refused(e) for e in await phone.engine.refused()]}
         return shown(await phone.show(Doc(kind=Kind[what.upper()], id=self.id(of))))
 
 

@@ -195,6 +195,16 @@ impl Player {
             for edit in phone.refused().await? {
                 phone.resend(edit.id).await?;
             }
+        } else if !step["decided"].is_null() {
+            let edit = &phone.refused().await?[usize::try_from(step["edit"].as_u64().unwrap()).unwrap()];
+            let path = format!("/api/set-aside/{}/{}", edit.doc.id.0, edit.change);
+            let what = self.meant(&step["decided"]);
+            let (status, body) = self.office.request("POST", &path, Some(what)).await.unwrap();
+            assert_eq!(status, 204, "{body}");
+        } else if step["settles"] == true {
+            for edit in phone.refused().await? {
+                phone.dismiss(edit.id).await?;
+            }
         } else if step["signs_out"] == true {
             phone.sign_out().await?;
         } else if step["closes"] == true {
@@ -242,7 +252,13 @@ impl Player {
             }
             "refused" => {
                 let edits = phone.refused().await?.into_iter();
-                let edits = edits.map(|e| json!({ "code": e.code, "kind": word(e.doc.kind) }));
+                let edits = edits.map(|e| {
+                    let wrote = e.leaves.into_iter().map(|l| l.mine).collect::<String>();
+                    let (decision, reason) = e.decision.map(|d| (d.verdict, d.reason)).unzip();
+                    json!({
+                        "code": e.code, "kind": word(e.doc.kind), "wrote": wrote, "decision": decision, "reason": reason,
+                    })
+                });
                 json!({ "edits": edits.collect::<Vec<_>>() })
             }
             _ => shown(phone.show(Doc { kind, id: self.id(of) }).await?),

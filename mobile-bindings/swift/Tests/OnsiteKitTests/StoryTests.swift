@@ -185,6 +185,12 @@ final class StoryTests: XCTestCase {
                     content: form.content))
         } else if step["resends"] != .null {
             for edit in try await phone.engine.refused() { _ = try await phone.engine.resend(refused: edit.id) }
+        } else if step["decided"] != .null {
+            let edit = try await phone.engine.refused()[Int(step["edit"].number!)]
+            let path = "/api/set-aside/\(edit.doc.id.uuidString.lowercased())/\(edit.change)"
+            try await office.ask(path, meant(step["decided"]))
+        } else if step["settles"] != .null {
+            for edit in try await phone.engine.refused() { try await phone.engine.dismiss(refused: edit.id) }
         } else if step["signs_out"] != .null {
             try await phone.engine.signOut()
         } else if step["closes"] != .null {
@@ -227,8 +233,13 @@ final class StoryTests: XCTestCase {
             let form = try await phone.engine.renderForm(doc: Doc(kind: .visit, id: id(of)), language: .zhCn)
             return .object(["text": .string(form)])
         case "refused":
-            let edits = try await phone.engine.refused().map {
-                JSON.object(["code": .string($0.code), "kind": word($0.doc.kind)])
+            let edits = try await phone.engine.refused().map { edit in
+                JSON.object([
+                    "code": .string(edit.code), "kind": word(edit.doc.kind),
+                    "wrote": .string(edit.leaves.map(\.mine).joined()),
+                    "decision": edit.decision.map { .string($0.verdict) } ?? .null,
+                    "reason": edit.decision.map { .string($0.reason) } ?? .null,
+                ])
             }
             return .object(["edits": .array(edits)])
         default:

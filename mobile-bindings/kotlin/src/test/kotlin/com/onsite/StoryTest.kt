@@ -223,6 +223,11 @@ class StoryTest {
                 phone.engine.execute(Command.Sign(visit, text("name")!!, text("strokes")!!, form.heads, form.content))
             }
             "resends" in step -> phone.engine.refused().forEach { phone.engine.resend(it.id) }
+            "decided" in step -> {
+                val edit = phone.engine.refused()[text("edit")!!.toInt()]
+                office.ask("/api/set-aside/${edit.doc.id}/${edit.change}", meant(step.getValue("decided")))
+            }
+            "settles" in step -> phone.engine.refused().forEach { phone.engine.dismiss(it.id) }
             "signs_out" in step -> phone.engine.signOut()
             "closes" in step -> phone.close()
             "visit" in step -> {
@@ -251,7 +256,15 @@ class StoryTest {
         "search" -> titles(phone.search(of).toList())
         "list" -> titles(phone.list(Kind.valueOf(of.uppercase())).toList())
         "form" -> json(mapOf("text" to phone.engine.renderForm(Doc(Kind.VISIT, id(of)), Language.ZH_CN)))
-        "refused" -> json(mapOf("edits" to phone.engine.refused().map { mapOf("code" to it.code, "kind" to it.doc.kind) }))
+        "refused" -> {
+            val edits = phone.engine.refused().map {
+                mapOf(
+                    "code" to it.code, "kind" to it.doc.kind, "wrote" to it.leaves.joinToString("") { leaf -> leaf.mine },
+                    "decision" to it.decision?.verdict, "reason" to it.decision?.reason,
+                )
+            }
+            json(mapOf("edits" to edits))
+        }
         else -> shown(phone.show(Doc(Kind.valueOf(what.uppercase()), id(of))))
     }
 
