@@ -3,8 +3,9 @@
 use crate::error::{OnsiteError, Result};
 use crate::mirror::Doc;
 use std::future::Future;
-use std::sync::{Arc, LazyLock};
-use tokio::runtime::Runtime;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
@@ -14,17 +15,38 @@ const WORKERS: usize = 2;
 /// Threads that wait for files and for listeners.
 const BLOCKING: usize = 8;
 
-static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
+/// How long the threads' end is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Gone once its threads were ended.
+static RUNTIME: LazyLock<std::io::Result<Mutex<Option<Runtime>>>> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING)
         .thread_name("onsite")
         .enable_all()
-        .build()
+        .build()?;
+    Ok(Mutex::new(Some(runtime)))
 });
 
-pub(crate) fn runtime() -> Result<&'static Runtime> {
-    RUNTIME.as_ref().map_err(|e| OnsiteError::Failed { code: "no_threads".into(), detail: e.to_string() })
+pub(crate) fn runtime() -> Result<Handle> {
+    let failed = |e: &std::io::Error| OnsiteError::Failed { code: "no_threads".into(), detail: e.to_string() };
+    let kept = RUNTIME.as_ref().map_err(failed)?.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.as_ref().map(|runtime| runtime.handle().clone()).ok_or(OnsiteError::ShutDown)
+}
+
+/// Ends the engine's threads at the end of a process, and waits until none is in a listener any more, five seconds
+/// at most: a Python that ends meanwhile would be ended by the one that comes back to it. What was stored stays;
+/// every call answers `ShutDown` from then on. Apps have no need of it.
+#[uniffi::export]
+pub fn end_threads() {
+    let Ok(kept) = RUNTIME.as_ref() else { return };
+    let Some(runtime) = kept.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    match Handle::try_current() {
+        // In a listener: it cannot wait for itself.
+        Ok(_) => runtime.shutdown_background(),
+        Err(_) => runtime.shutdown_timeout(PATIENCE),
+    }
 }
 
 /// Runs blocking work on a thread of its own, whatever polls the future.

@@ -191,3 +191,31 @@ def test_the_readmes_sample_runs(office: Office, tmp_path: Path) -> None:
     assert first == "西安纸托厂 PLANNING"
     accepted, unsent, safe = last.split()
     assert int(accepted) >= 2 and (unsent, safe) == ("0", "True"), last
+
+
+LISTENS_TO_ITS_END = """
+import asyncio, sys, time
+from onsite import Onsite
+
+def slowly(_):
+    print("heard", flush=True)
+    time.sleep(0.7)
+
+async def main(server, code):
+    phone = await Onsite.open("listening", app="test 1.0")
+    await phone.enrol(server, code, "script")
+    syncing = asyncio.ensure_future(phone.sync(progress=slowly))
+    await asyncio.sleep(0.3)
+    print("leaves", flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_a_script_ends_well_while_the_engine_still_tells_it_something(office: Office, tmp_path: Path) -> None:
+    technician = office.technician()
+    office.job(office.customer("西安纸托厂"), technician, "液压站油温偏高")
+    args = [sys.executable, "-c", LISTENS_TO_ITS_END, office.url, office.code(technician)]
+    done = subprocess.run(args, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:1] == ["heard"] and "leaves" in done.stdout, done.stdout

@@ -14,6 +14,7 @@ an app does about it.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from . import _engine
+
+# A thread that comes back from a listener to an interpreter that has ended would end the process badly.
+atexit.register(_engine.end_threads)
 
 __all__ = ["Onsite", "AnyCommand", "Doc", "Command", "OnsiteError", "EventKind", "Kind", "Language", "ListOf", "CancelToken", "NewPhoto"]
 
