@@ -167,20 +167,26 @@ function Due({ record }: { record: (customer: string) => void }): ReactNode {
   );
 }
 
-function Done({ open }: { open: (id: string) => void }): ReactNode {
-  const { t } = useTranslation();
-  const [params, change] = useUrl();
+/** Which of the calls made are shown. */
+function narrowed(params: URLSearchParams): { status?: (typeof OUTCOMES)[number]; search?: string; flagged?: true } {
   const outcome = OUTCOMES.find((one) => one === params.get("outcome"));
   const search = params.get("q");
   // The customers' words that nobody has looked into are what is to be done here.
   const flagged = outcome === undefined && !params.has("all");
-  const listed = useListed(list({ kind: "follow_up", latest: true, ...(outcome ? { status: outcome } : {}), ...(search ? { search } : {}), ...(flagged ? { flagged } : {}) }));
+  return { ...(outcome ? { status: outcome } : {}), ...(search ? { search } : {}), ...(flagged ? { flagged } : {}) };
+}
+
+function Done({ open }: { open: (id: string) => void }): ReactNode {
+  const { t } = useTranslation();
+  const [params, change] = useUrl();
+  const asked = narrowed(params);
+  const listed = useListed(list({ kind: "follow_up", latest: true, ...asked }));
   return (
     <>
       <div className="page-head">
         <Segmented
           size="small"
-          value={outcome ?? (flagged ? "opinions" : "all")}
+          value={asked.status ?? (asked.flagged ? "opinions" : "all")}
           onChange={(chosen) => change({ outcome: OUTCOMES.find((one) => one === chosen), all: chosen === "all" ? "1" : undefined })}
           options={[{ value: "opinions", label: word("flag", "opinion_open") }, ...OUTCOMES.map((one) => ({ value: one, label: word("call_outcome", one) })), { value: "all", label: t("list.all") }]}
         />
@@ -232,7 +238,7 @@ export default function Calls(): ReactNode {
             { value: "done", label: t("call.made") },
           ]}
         />
-        <Export lists={["calls"]} />
+        <Export lists={["calls"]} asked={done ? narrowed(params) : {}} />
       </Head>
       {done ? <Done open={(id) => change({ open: id })} /> : <Due record={(id) => change({ call: id })} />}
     </>
