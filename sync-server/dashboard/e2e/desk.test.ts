@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { closeBrowser, Desk, Office, type Login, type Phone } from "./office";
 
@@ -80,6 +81,17 @@ describe("the clerk on the telephone", () => {
     await page.waitForURL(/\/requests\/[0-9a-f-]+$/);
     await page.getByText("液压站油温偏高").first().waitFor();
     const request = page.url().split("/").at(-1);
+    // What narrows the list of calls narrows its file.
+    const saved = async (address: string): Promise<number> => {
+      await desk.go(address);
+      await page.getByRole("button", { name: "导出" }).click();
+      const saving = page.waitForEvent("download");
+      await page.getByRole("link", { name: /（CSV）/ }).click();
+      return readFileSync(await (await saving).path(), "utf8").trim().split("\r\n").length - 1;
+    };
+    expect(await saved("/calls?done=1&outcome=problem&q=备件")).toBe(1);
+    expect(await saved("/calls?done=1&outcome=normal")).toBe(0);
+    expect(await saved("/calls?done=1&all=1&q=没有这样的话")).toBe(0);
     await desk.close();
     const { rows } = await office.ask<{ rows: { doc: { id: string } }[] }>("clerk", "/api/documents?kind=follow_up");
     expect(rows).toHaveLength(1);
@@ -105,7 +117,7 @@ describe("a technician's suggestion", () => {
     await dialog.getByRole("button", { name: /^决\s*定$/ }).click();
     await page.getByText("决定已记录").waitFor();
     await desk.close();
-    const told = await office.ask<{ decision: { decision: { decision: string; amount: number; major: boolean } } | null }[]>("manager", "/api/proposals");
+    const told = (await office.ask<{ rows: { decision: { decision: { decision: string; amount: number; major: boolean } } | null }[] }>("manager", "/api/proposals")).rows;
     expect(told.flatMap(({ decision }) => (decision === null ? [] : [decision.decision]))).toMatchObject([{ decision: "adopted", amount: 50_000, major: true }]);
     phone.do("sync");
     expect(phone.do("list", "appraisal")).toMatch(/试用三台均有效\s+采纳/);

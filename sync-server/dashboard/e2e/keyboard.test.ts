@@ -138,7 +138,7 @@ describe("the keyboard alone", () => {
     await page.keyboard.press("Enter");
     await page.getByText("决定已记录").waitFor();
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    const decided = await office.ask<{ decision: { decision: { amount: number } } | null }[]>("manager", "/api/proposals");
+    const decided = (await office.ask<{ rows: { decision: { decision: { amount: number } } | null }[] }>("manager", "/api/proposals")).rows;
     expect(decided.flatMap(({ decision }) => (decision === null ? [] : [decision.decision.amount]))).toEqual([20_000]);
     await desk.close();
   });

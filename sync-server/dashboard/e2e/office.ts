@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import axe from "axe-core";
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { chromium, type Browser, type BrowserContext, type Page, type Request } from "playwright-core";
 import { expect } from "vitest";
 import { newId } from "../src/id";
 
@@ -238,11 +238,19 @@ export async function closeBrowser(): Promise<void> {
 export class Desk {
   /** What the browser complained about: refused by the policy, thrown by the page. */
   readonly complaints: string[] = [];
+  /** Requests under way; the stream of what is new never ends. */
+  private readonly asking = new Set<Request>();
   private constructor(
     readonly office: Office,
     readonly context: BrowserContext,
     readonly page: Page,
   ) {
+    page.on("request", (request) => {
+      if (request.resourceType() !== "eventsource" && !request.url().includes("/api/events")) this.asking.add(request);
+    });
+    const done = (request: Request) => this.asking.delete(request);
+    page.on("requestfinished", done);
+    page.on("requestfailed", done);
     page.on("pageerror", (error) => this.complaints.push(error.message));
     page.on("console", (said) => {
       if (said.type() === "error" && /Content Security|React/.test(said.text())) this.complaints.push(said.text());
@@ -276,6 +284,18 @@ export class Desk {
   async go(path: string): Promise<void> {
     await this.page.goto(path);
     await this.page.locator("#main h1").first().waitFor();
+  }
+
+  /** Until all that the page asked for is there, and stands: for three looks one after another nothing is under way. */
+  async quiet(): Promise<void> {
+    const begun = Date.now();
+    for (let looks = 0; looks < 3; ) {
+      if (Date.now() - begun > 20_000) throw new Error(`${this.page.url()} does not come to rest: ${[...this.asking].map((one) => one.url()).join(", ") || (await this.page.evaluate<string>(RESTLESS))}`);
+      // Two frames: an answer is drawn, and has asked for what it leads to.
+      await this.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))");
+      const stands = await this.page.evaluate<boolean>(STANDS);
+      looks = stands && this.asking.size === 0 ? looks + 1 : 0;
+    }
   }
 
   /** A picture, where pictures are wanted. */
@@ -316,6 +336,12 @@ export class Desk {
     expect(this.complaints).toEqual([]);
   }
 }
+
+/** Whether nothing on the page is said to be loading, or moves. */
+const STANDS = `document.querySelector("[aria-busy=true], .state[role=status]") === null && !document.getAnimations().some((one) => one.playState === "running" && one.effect?.getComputedTiming().endTime !== Infinity)`;
+
+/** What it is that does not stand. */
+const RESTLESS = `document.querySelector("[aria-busy=true], .state[role=status]")?.outerHTML ?? document.getAnimations().map((one) => one.animationName ?? one.transitionProperty).join()`;
 
 /** What has the focus, and whether it looks otherwise for having it: itself, what stands beside it for it, or what is around it. */
 const FOCUS = `(async () => {

@@ -131,7 +131,7 @@ describe("a job goes from hand to hand", () => {
     await manager.shot("proposal-deciding");
     await dialog.getByRole("button", { name: /^决\s*定$/ }).click();
     await page.getByText("决定已记录").waitFor();
-    const decided = await office.ask<{ decision: { decision: { amount: number } } | null }[]>("manager", "/api/proposals");
+    const decided = (await office.ask<{ rows: { decision: { decision: { amount: number } } | null }[] }>("manager", "/api/proposals")).rows;
     expect(decided.flatMap(({ decision }) => (decision === null ? [] : [decision.decision.amount]))).toEqual([20_000]);
     await manager.close();
   });

@@ -68,11 +68,8 @@ fn no_user(login: &str) -> Error {
 
 /// The open sessions of a company, with the key each is kept under.
 async fn open(ledger: &Ledger, tenant: TenantId) -> Result<Vec<(String, OfficeRecord)>> {
-    let all = ledger.storage().records(GLOBAL, "session", "", usize::MAX, ledger.env().now()).await?;
-    let read = all.iter().map(|r| Ok((r.key.clone(), body::<OfficeRecord>(r)?)));
-    let mut found: Vec<(String, OfficeRecord)> = read.collect::<Result<_>>()?;
-    found.retain(|(_, kept)| kept.tenant == tenant);
-    Ok(found)
+    let all = ledger.storage().records_of(tenant, "session", ledger.env().now()).await?;
+    all.into_iter().map(|r| body(&r).map(|kept| (r.key, kept))).collect()
 }
 
 /// One's own sessions, the newest first.
@@ -137,11 +134,9 @@ pub async fn sign_out_everywhere(ledger: &Ledger, who: &OfficeSession) -> Result
 pub async fn users(ledger: &Ledger, tenant: TenantId) -> Result<Vec<UserRow>> {
     let (storage, now) = (ledger.storage(), ledger.env().now());
     let mut found = Vec::new();
-    for kept in storage.records(GLOBAL, "user", "", usize::MAX, now).await? {
+    for kept in storage.records_of(tenant, "user", now).await? {
         let user: User = body(&kept)?;
-        if user.tenant == tenant {
-            found.push((kept.key, user));
-        }
+        found.push((kept.key, user));
     }
     let docs: Vec<DocId> = found.iter().map(|(_, u)| u.staff.into()).collect();
     let mut people = HashMap::new();

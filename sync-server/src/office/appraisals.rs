@@ -10,15 +10,15 @@ use crate::storage::{FactQuery, View};
 use onsite_core::domain::appraisal::{self, Grievance, Proposal, Verdict};
 use onsite_core::domain::stage::job_visits;
 use onsite_core::domain::{
-    Appraisal, AppraisalId, Complaint, ComplaintId, DocId, Entity, Kind, Millis, Quarter, StaffId, Suggestion,
+    Appraisal, AppraisalId, Complaint, ComplaintId, DocId, Entity, Kind, Millis, Quarter, Rule, StaffId, Suggestion,
     SuggestionId, TenantId, WorkOrder, World, WorldExt as _, Zone,
 };
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
-/// Most complaints and suggestions looked at: the newest.
-const NEWEST: usize = 2_000;
+/// Most complaints and suggestions looked at for a part.
+const MOST: usize = 2_000;
 
 /// A proposal, as it is to be decided or was.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
@@ -35,6 +35,56 @@ pub struct ProposalShown {
     pub statements: Vec<Document>,
     /// What it is about: the complaint or the suggestion.
     pub subject: Option<Row>,
+    /// Where it belongs.
+    pub part: Part,
+}
+
+/// Where a proposal belongs. Unknown never punishes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ProposalPart)]
+pub enum Part {
+    /// It is to be decided.
+    Waiting,
+    /// Too little is known.
+    Unknown,
+    /// Its conditions are not met.
+    NotMet,
+    /// It was decided, and its evidence stands.
+    Decided,
+}
+
+impl Part {
+    fn of(proposal: &Proposal, decided: bool, changed_since: bool) -> Self {
+        match proposal.verdict {
+            _ if decided && !changed_since => Self::Decided,
+            _ if decided => Self::Waiting,
+            Verdict::Proposed => Self::Waiting,
+            // A suggestion is no reward before it is adopted, so it waits for that.
+            _ if proposal.rule == Rule::AdoptedSuggestion => Self::Waiting,
+            Verdict::Unknown => Self::Unknown,
+            Verdict::NotMet => Self::NotMet,
+        }
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Unknown => "unknown",
+            Self::NotMet => "not_met",
+            Self::Decided => "decided",
+        }
+    }
+}
+
+/// A part of the proposals.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ProposalPage {
+    /// Its proposals.
+    pub rows: Vec<ProposalShown>,
+    /// Ask again with this as `after` for those of older complaints and suggestions.
+    pub next: Option<DocId>,
 }
 
 /// Which proposals are asked for. All conditions hold together.
@@ -47,6 +97,12 @@ pub struct Wanted {
     /// Of this quarter's complaints and suggestions, and its rewards; else of all, with the rewards of the
     /// last quarter that is over.
     pub quarter: Option<Quarter>,
+    /// Only of this complaint or suggestion.
+    pub subject: Option<DocId>,
+    /// Goes on after this complaint or suggestion; the rewards of a quarter are in the first part.
+    pub after: Option<DocId>,
+    /// Complaints and suggestions looked at; 0 and more than 2,000: 2,000.
+    pub limit: usize,
 }
 
 /// Decisions and replies, by proposal.
@@ -126,13 +182,14 @@ impl Subjects {
 }
 
 impl Ledger {
-    /// Proposals of the rules: P1 to P3 of complaints, newest first, then R1, then R2.
+    /// Proposals of the rules about the newest complaints and suggestions, or those after a place: P1 to P3 of
+    /// complaints, newest first, then R1, then R2.
     ///
     /// # Errors
     /// The storage's.
-    pub async fn proposals(&self, tenant: TenantId, wanted: &Wanted) -> Result<Vec<ProposalShown>> {
+    pub async fn proposals(&self, tenant: TenantId, wanted: &Wanted) -> Result<ProposalPage> {
         let known = Known::of(self, tenant).await?;
-        let proposals = self.derived(tenant, wanted).await?;
+        let (proposals, next) = self.derived(tenant, wanted).await?;
         let mut ids: Vec<DocId> = Vec::new();
         for proposal in &proposals {
             ids.extend(known.decisions(proposal));
@@ -169,6 +226,7 @@ impl Ledger {
             let subject = proposal.complaint.map(DocId::from).or(proposal.suggestion.map(DocId::from));
             let (decision_id, decision) = decision.map(|(id, a)| (AppraisalId::from(id), a)).unzip();
             shown.push(ProposalShown {
+                part: Part::of(&proposal, decision.is_some(), changed_since),
                 subject: subject.and_then(|id| views.get(&id)).map(Row::from),
                 decision,
                 decision_id,
@@ -177,28 +235,39 @@ impl Ledger {
                 proposal,
             });
         }
-        Ok(shown)
+        Ok(ProposalPage { rows: shown, next })
     }
 
-    /// How many proposals wait for a decision: those whose conditions are met.
+    /// How many proposals wait for a decision: those whose conditions are met, of the newest complaints and
+    /// suggestions.
     pub(crate) async fn proposals_open(&self, tenant: TenantId) -> Result<u64> {
         let wanted = Wanted { open: true, ..Wanted::default() };
-        let shown = self.proposals(tenant, &wanted).await?;
+        let shown = self.proposals(tenant, &wanted).await?.rows;
         Ok(shown.iter().filter(|p| p.proposal.verdict == Verdict::Proposed).count() as u64)
     }
 
-    async fn derived(&self, tenant: TenantId, wanted: &Wanted) -> Result<Vec<Proposal>> {
+    async fn derived(&self, tenant: TenantId, wanted: &Wanted) -> Result<(Vec<Proposal>, Option<DocId>)> {
         let now = self.env().now();
         let zone = Zone::of(&settings(self, tenant).await?);
         let quarter = wanted.quarter.unwrap_or_else(|| Quarter::of(zone.day(now)).previous());
         let starts = wanted.quarter.map(|q| (q.start(zone), q.end(zone)));
         let of = async |kind| {
             let mut rows = self.storage().facts(tenant, &FactQuery { starts, ..FactQuery::all(kind) }).await?;
+            rows.retain(|row| {
+                wanted.subject.is_none_or(|s| s == row.doc) && wanted.after.is_none_or(|after| row.doc < after)
+            });
             rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.doc));
-            rows.truncate(NEWEST);
             Ok::<_, Error>(rows)
         };
-        let (complaints, suggestions) = (of(Kind::Complaint).await?, of(Kind::Suggestion).await?);
+        let (mut complaints, mut suggestions) = (of(Kind::Complaint).await?, of(Kind::Suggestion).await?);
+        let mut places: Vec<DocId> = complaints.iter().chain(&suggestions).map(|row| row.doc).collect();
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        let limit = if wanted.limit == 0 { MOST } else { wanted.limit.min(MOST) };
+        let next = places.get(limit - 1).copied().filter(|_| places.len() > limit);
+        if let Some(last) = next {
+            complaints.retain(|row| row.doc >= last);
+            suggestions.retain(|row| row.doc >= last);
+        }
         let mut reader = Reader::new(self.storage(), tenant);
         let mut docs: Vec<DocId> = complaints.iter().chain(&suggestions).map(|r| r.doc).collect();
         for row in &complaints {
@@ -207,7 +276,10 @@ impl Ledger {
         reader.prefetch(docs).await?;
         let mut technicians = Vec::new();
         let active = FactQuery { statuses: vec!["active".into()], ..FactQuery::all(Kind::Staff) };
-        for row in self.storage().facts(tenant, &active).await? {
+        // The rewards of a quarter are no document's: they come once.
+        let rewards = wanted.after.is_none() && wanted.subject.is_none();
+        let rows = if rewards { self.storage().facts(tenant, &active).await? } else { Vec::new() };
+        for row in rows {
             let staff = StaffId::from(row.doc);
             if facts::read::<StaffFact>(&row)?.technician && wanted.staff.is_none_or(|s| s == staff) {
                 technicians.push(staff);
@@ -219,6 +291,6 @@ impl Ledger {
             technicians,
             quarter,
         };
-        reader.ask(|w| subjects.derive(wanted.staff, now, w)).await
+        Ok((reader.ask(|w| subjects.derive(wanted.staff, now, w)).await?, next))
     }
 }

@@ -231,10 +231,9 @@ impl Ledger {
 
         let left = storage.waiting(tenant).await?;
         let devices = self.device_rows(tenant).await?;
-        let holds = |d: &DeviceRow| d.unsent_changes.unwrap_or(0) + d.unsent_blobs.unwrap_or(0) > 0;
         let phones = Phones {
-            unsent: devices.iter().filter(|d| d.revoked.is_none() && holds(d)).count() as u64,
-            revoked_with_unsent: devices.iter().filter(|d| d.revoked.is_some() && holds(d)).count() as u64,
+            unsent: devices.iter().filter(|d| d.is("unsent")).count() as u64,
+            revoked_with_unsent: devices.iter().filter(|d| d.revoked.is_some() && d.holds()).count() as u64,
             silent: devices.into_iter().filter(|d| d.silent).collect(),
         };
         Ok(Today {

@@ -88,6 +88,26 @@ impl DeviceRow {
     }
 }
 
+impl DeviceRow {
+    /// Whether it is one of those that are shown under a word: in `use`, with `unsent` work, `silent`, with edits
+    /// `refused`, `revoked`.
+    pub fn is(&self, word: &str) -> bool {
+        match word {
+            "use" => self.revoked.is_none(),
+            "unsent" => self.revoked.is_none() && self.holds(),
+            "silent" => self.silent,
+            "refused" => self.refused.unwrap_or(0) > 0,
+            "revoked" => self.revoked.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether work waits on it, by its own account.
+    pub(crate) fn holds(&self) -> bool {
+        self.unsent_changes.unwrap_or(0) + self.unsent_blobs.unwrap_or(0) > 0
+    }
+}
+
 /// A phone with its last syncs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct DeviceDetail {

@@ -10,10 +10,10 @@ use crate::sheets::Cell;
 use crate::storage::{Key, Query, View};
 use onsite_core::domain::entitlement::{of_work_order, warranty_until};
 use onsite_core::domain::figures::{Figure, FigureName, Figures, Unit};
-use onsite_core::domain::stage::signed_off;
+use onsite_core::domain::stage::{Stage, signed_off};
 use onsite_core::domain::{
     Appraisal, Complaint, Contract, Customer, Date, DocId, DocRef, Entity, Equipment, Fen, FollowUp, Kind, Millis,
-    Request, Settings, SignoffRole, Staff, StaffId, Stamp, Suggestion, TenantId, Visit, WorkOrder, Zone,
+    Quarter, Request, Settings, SignoffRole, Staff, StaffId, Stamp, Suggestion, TenantId, Visit, WorkOrder, Zone,
 };
 use onsite_core::messages::{self, Labelled, Language, label, t};
 use serde::{Deserialize, Serialize};
@@ -120,8 +120,12 @@ impl List {
 /// Which rows are wanted. Conditions a list does not know are passed over.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Conditions {
-    /// In this state.
+    /// In this state; of proposals the part, of phones what they are shown for.
     pub status: Option<String>,
+    /// Without jobs and requests with which nobody has anything left to do.
+    pub unfinished: bool,
+    /// Of this quarter: proposals.
+    pub quarter: Option<Quarter>,
     /// Concerning this person.
     pub person: Option<StaffId>,
     /// Hanging on this document.
@@ -136,6 +140,11 @@ pub struct Conditions {
     pub from: Option<Date>,
     /// Last day: due by it; of figures, the period's.
     pub to: Option<Date>,
+}
+
+/// Whether nobody has anything left to do with a job or request in this state.
+fn finished(status: &str) -> bool {
+    [Stage::Withdrawn, Stage::Closed, Stage::Archived, Stage::Cancelled].iter().any(|s| s.word() == status)
 }
 
 /// Where a table goes on.
@@ -257,7 +266,7 @@ impl Export {
     async fn documents(&self, views: &[View]) -> Result<Vec<Row>> {
         let around = self.around(views).await?;
         let mut rows = Vec::new();
-        for view in views {
+        for view in views.iter().filter(|v| !self.conditions.unfinished || !finished(&v.summary.status)) {
             let context = Context {
                 id: Some(view.summary.doc),
                 number: view.summary.number.clone(),
@@ -309,9 +318,18 @@ impl Export {
     async fn whole(&self) -> Result<Vec<Row>> {
         match self.list {
             List::Proposals => {
-                let wanted = Wanted { open: false, staff: self.conditions.person, quarter: None };
-                let found = self.ledger.proposals(self.tenant, &wanted).await?;
-                Ok(found.iter().map(|p| self.proposal(Some(p))).collect())
+                let (staff, quarter) = (self.conditions.person, self.conditions.quarter);
+                let mut wanted = Wanted { staff, quarter, ..Wanted::default() };
+                let mut rows = Vec::new();
+                loop {
+                    let found = self.ledger.proposals(self.tenant, &wanted).await?;
+                    let shown = found.rows.iter().filter(|p| self.wants(|part| part == p.part.word()));
+                    rows.extend(shown.map(|p| self.proposal(Some(p))));
+                    if found.next.is_none() {
+                        return Ok(rows);
+                    }
+                    wanted.after = found.next;
+                }
             }
             List::Figures => {
                 let days = Days { from: self.conditions.from, to: self.conditions.to };
@@ -329,10 +347,15 @@ impl Export {
             }
             List::Devices => {
                 let found = self.ledger.device_rows(self.tenant).await?;
-                Ok(found.iter().map(|d| self.device(Some(d))).collect())
+                Ok(found.iter().filter(|d| self.wants(|word| d.is(word))).map(|d| self.device(Some(d))).collect())
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// Whether something is in the state asked for, if one is.
+    fn wants(&self, is: impl Fn(&str) -> bool) -> bool {
+        self.conditions.status.as_deref().is_none_or(is)
     }
 
     // ---- values ----

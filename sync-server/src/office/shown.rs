@@ -59,19 +59,27 @@ pub struct Row {
     pub changed: Millis,
     /// Leaves with several values.
     pub clashes: u32,
-    /// What lists show.
+    /// What lists show; of a job, its people are those on it now.
     pub summary: Summary,
 }
 
 impl From<&View> for Row {
     fn from(view: &View) -> Self {
+        let mut summary = view.summary.clone();
+        // It is found by whoever was ever sent; who was taken off it is told in its detail.
+        if summary.doc.kind == Kind::WorkOrder
+            && !summary.people.is_empty()
+            && let Ok(Entity::WorkOrder(order)) = view.entity()
+        {
+            summary.people = order.current_technicians();
+        }
         Self {
             doc: view.summary.doc,
             ver: view.ver,
             heads: view.heads.clone(),
             changed: view.changed,
             clashes: view.clashes,
-            summary: view.summary.clone(),
+            summary,
         }
     }
 }

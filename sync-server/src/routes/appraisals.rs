@@ -1,12 +1,12 @@
 //! Proposed penalties and rewards; figures.
 
 use super::{Asked, Office, Shown};
-use crate::office::appraisals::{ProposalShown, Wanted};
+use crate::office::appraisals::{ProposalPage, Wanted};
 use crate::office::figures::{CasesWanted, Counted, Days, FigureCases, FiguresOf, FiguresShown, Step};
 use crate::{App, error::Error};
 use axum::extract::State;
 use onsite_core::domain::figures::FigureName;
-use onsite_core::domain::{Date, StaffId};
+use onsite_core::domain::{Date, DocId, Quarter, StaffId};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -28,26 +28,37 @@ pub(super) struct ProposalsAsked {
     /// Such as `2026Q3`: of its complaints and suggestions, and its rewards. Where absent: of all, with the
     /// rewards of the last quarter that is over.
     quarter: Option<String>,
+    /// Only of this complaint or suggestion.
+    subject: Option<DocId>,
+    /// Goes on after this place: `next` of an earlier part.
+    after: Option<DocId>,
+    /// Complaints and suggestions that are looked at: 2000 where absent, and at most.
+    limit: usize,
 }
 
-/// Proposals P1 to R2 with evidence, decisions and replies.
+/// Proposals P1 to R2 with evidence, decisions and replies, a part at a time: of the newest complaints and
+/// suggestions first. The first part has the rewards of a quarter too.
 #[utoipa::path(
     get,
     path = "/api/proposals",
     tag = "appraisals",
     params(ProposalsAsked),
-    responses((status = 200, body = Vec<ProposalShown>)),
+    responses((status = 200, body = ProposalPage)),
 )]
 pub(super) async fn proposals(
     State(app): State<Arc<App>>,
     Office(who): Office,
     Asked(asked): Asked<ProposalsAsked>,
-) -> Result<Shown<Vec<ProposalShown>>, Error> {
-    let quarter = asked.quarter.map(|q| q.parse()).transpose();
-    let quarter = quarter
-        .map_err(|e: onsite_core::domain::time::BadQuarter| Error::bad("bad_quarter", "quarter", e.to_string()))?;
-    let wanted = Wanted { open: asked.open, staff: asked.staff, quarter };
+) -> Result<Shown<ProposalPage>, Error> {
+    let ProposalsAsked { open, staff, subject, after, limit, .. } = asked;
+    let wanted = Wanted { open, staff, quarter: quarter(asked.quarter.as_deref())?, subject, after, limit };
     app.ledger.proposals(who.tenant, &wanted).await.map(Shown)
+}
+
+/// A quarter as an address says it.
+pub(super) fn quarter(said: Option<&str>) -> Result<Option<Quarter>, Error> {
+    let read = said.map(str::parse::<Quarter>).transpose();
+    read.map_err(|e| Error::bad("bad_quarter", "quarter", e.to_string()))
 }
 
 /// Which figures are asked for.

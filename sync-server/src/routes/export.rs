@@ -34,8 +34,13 @@ static EXPORTING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(4);
 pub(super) struct ExportAsked {
     /// `csv` (where absent) or `xlsx`.
     form: Form,
-    /// In this state.
+    /// In this state; of proposals `waiting`, `unknown`, `not_met` or `decided`; of phones in `use`, with `unsent`
+    /// work, `silent`, with edits `refused`, or `revoked`.
     status: Option<String>,
+    /// Without jobs and requests with which nobody has anything left to do.
+    unfinished: bool,
+    /// Of this quarter, such as `2026Q3`: proposals.
+    quarter: Option<String>,
     /// Concerning this person.
     person: Option<StaffId>,
     /// Hanging on this document.
@@ -80,6 +85,8 @@ pub(super) async fn export(
     let form = asked.form;
     let conditions = Conditions {
         status: asked.status,
+        unfinished: asked.unfinished,
+        quarter: super::appraisals::quarter(asked.quarter.as_deref())?,
         person: asked.person,
         parent: asked.parent,
         search: asked.search,
@@ -97,6 +104,8 @@ pub(super) async fn export(
         detail: serde_json::json!({
             "form": form.ending(), "status": conditions.status, "person": conditions.person,
             "parent": conditions.parent, "search": conditions.search, "from": conditions.from, "to": conditions.to,
+            "flagged": conditions.flagged, "clashes": conditions.clashes, "unfinished": conditions.unfinished,
+            "quarter": conditions.quarter,
         }),
     };
     let mut export = Export::open(&app.ledger, who.tenant, list, lang, conditions).await?;

@@ -463,6 +463,25 @@ async fn conform(s: &dyn Storage) {
     assert!(s.take_record(GLOBAL, "t", "c", NOW).await.unwrap().is_some());
     assert!(s.take_record(GLOBAL, "t", "c", NOW).await.unwrap().is_none());
 
+    // Those of a company.
+    for (key, of, ends) in [("a", T, None), ("b", OTHER, None), ("c", T, Some(NOW.0)), ("d", T, Some(NOW.0 + 1))] {
+        let record = Record { body: json!({ "tenant": of, "n": 1 }), ..record(key, ends) };
+        s.put_record(GLOBAL, "of", record.clone(), None, NOW).await.unwrap();
+        s.put_record(GLOBAL, "other", record.clone(), None, NOW).await.unwrap();
+        s.put_record(T, "of", Record { key: format!("own {key}"), ..record }, None, NOW).await.unwrap();
+    }
+    s.put_record(GLOBAL, "of", record("e", None), None, NOW).await.unwrap();
+    let of = async |company| {
+        let found = s.records_of(company, "of", NOW).await.unwrap();
+        found.into_iter().map(|r| r.key).collect::<Vec<_>>()
+    };
+    assert_eq!((of(T).await, of(OTHER).await), (vec!["a".to_owned(), "d".to_owned()], vec!["b".to_owned()]));
+    assert!(s.records_of(GLOBAL, "of", NOW).await.unwrap().is_empty());
+    let moved = Record { body: json!({ "tenant": OTHER }), ..record("a", None) };
+    s.put_record(GLOBAL, "of", moved, None, NOW).await.unwrap();
+    s.take_record(GLOBAL, "of", "d", NOW).await.unwrap();
+    assert_eq!((of(T).await, of(OTHER).await), (Vec::<String>::new(), vec!["a".to_owned(), "b".to_owned()]));
+
     // Blobs.
     let blob = BlobRow {
         sha256: Sha256([1; 32]),
@@ -753,6 +772,37 @@ async fn schema_2_is_opened_and_what_is_kept_beside_rows_is_worked_out() {
     SqliteStorage::open(&path).unwrap().ready().await.unwrap();
 }
 
+/// A file of schema 3, as its last version wrote it: never written again.
+const V3: &[u8] = include_bytes!("fixtures/server-v3.sqlite");
+
+#[tokio::test]
+async fn schema_3_is_opened_and_records_are_found_by_their_company() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("onsite.db");
+    std::fs::write(&path, V3).unwrap();
+    let old = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(old.pragma_query_value(None, "user_version", |r| r.get::<_, i64>(0)).unwrap(), 3);
+    let sql = "INSERT INTO record (tenant, tbl, key, body, expires, ver) VALUES (?1, 'user', ?2, ?3, NULL, 1)";
+    for (key, of) in [("li", T), ("wang", OTHER), ("zhao", T)] {
+        let body = json!({ "tenant": of }).to_string();
+        assert_eq!(old.execute(sql, rusqlite::params![GLOBAL.as_bytes(), key, body]).unwrap(), 1);
+    }
+    drop(old);
+    let s = SqliteStorage::open(&path).unwrap();
+    let found = s.records_of(T, "user", NOW).await.unwrap();
+    assert_eq!(found.iter().map(|r| r.key.as_str()).collect::<Vec<_>>(), ["li", "zhao"]);
+    let w = write(&s, doc(50), Kind::Visit, 500, "新").await;
+    s.commit(T, batch(vec![w])).await.unwrap();
+    drop(s);
+    SqliteStorage::open(&path).unwrap().ready().await.unwrap();
+    // Other companies' records are not looked at.
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let plan = format!("EXPLAIN QUERY PLAN {}", super::sqlite::RECORDS_OF);
+    let values = rusqlite::params![GLOBAL.as_bytes(), "user", T.to_string(), NOW.0];
+    let plan: String = conn.query_row(&plan, values, |r| r.get("detail")).unwrap();
+    assert!(plan.contains("record_of_company (tenant=? AND tbl=? AND <expr>=?)"), "{plan}");
+}
+
 /// A chain read in pages, as it would be verified.
 async fn chain(s: &dyn Storage, page: usize) -> Vec<AuditRow> {
     let mut rows: Vec<AuditRow> = Vec::new();
@@ -906,9 +956,9 @@ async fn phones_and_office_find_the_same() {
 /// Records the fixture of the present schema: only ever run before a later one takes its place.
 #[tokio::test]
 #[ignore = "writes the fixture"]
-async fn record_schema_3() {
+async fn record_schema_4() {
     let (_folder, s) = sqlite();
     conform(&s).await;
-    let to = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/storage/fixtures/server-v3.sqlite"));
+    let to = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/storage/fixtures/server-v4.sqlite"));
     s.backup(to).await.unwrap();
 }

@@ -674,6 +674,12 @@ impl Storage for MemoryStorage {
             .collect())
     }
 
+    async fn records_of(&self, company: TenantId, table: &str, now: Millis) -> Result<Vec<Record>> {
+        let mut all = self.records(GLOBAL, table, "", usize::MAX, now).await?;
+        all.retain(|r| r.body["tenant"] == company.to_string());
+        Ok(all)
+    }
+
     async fn take_record(&self, tenant: TenantId, table: &str, key: &str, now: Millis) -> Result<Option<Record>> {
         Ok(self.all().records.remove(&(tenant, table.into(), key.into())).filter(|r| live(r, now)))
     }

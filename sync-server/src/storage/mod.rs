@@ -779,6 +779,8 @@ pub trait Storage: Send + Sync + 'static {
         limit: usize,
         now: Millis,
     ) -> Result<Vec<Record>>;
+    /// Records under [`GLOBAL`] that have not ended and whose `tenant` is this company, by key.
+    async fn records_of(&self, company: TenantId, table: &str, now: Millis) -> Result<Vec<Record>>;
     /// Takes a record out and answers it, if it was there and had not ended.
     async fn take_record(&self, tenant: TenantId, table: &str, key: &str, now: Millis) -> Result<Option<Record>>;
     /// Drops what has ended. Answers how many.

@@ -24,7 +24,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 /// Marks the file as ours: "Onsv".
 const APPLICATION: i64 = 0x4f6e_7376;
 /// One script per schema version, never edited after a release.
-const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql"), include_str!("sql/0002.sql"), include_str!("sql/0003.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/0001.sql"),
+    include_str!("sql/0002.sql"),
+    include_str!("sql/0003.sql"),
+    include_str!("sql/0004.sql"),
+];
+/// The records under [`GLOBAL`] that name a company.
+pub(super) const RECORDS_OF: &str = "SELECT key, body, expires, ver FROM record WHERE tenant = ?1 AND tbl = ?2 \
+    AND body ->> '$.tenant' = ?3 AND (expires IS NULL OR expires > ?4) ORDER BY key";
 /// Connections that read.
 const READERS: usize = 4;
 /// Documents (or rows by key) that are read without changing threads.
@@ -1572,6 +1580,15 @@ impl Storage for SqliteStorage {
             let sql = "SELECT key, body, expires, ver FROM record WHERE tenant = ?1 AND tbl = ?2 AND key > ?3 \
                        AND (expires IS NULL OR expires > ?4) ORDER BY key LIMIT ?5";
             all(conn, sql, params![tenant.as_bytes(), table, after, now.0, most(limit)], record_row)
+        })
+        .await
+    }
+
+    async fn records_of(&self, company: TenantId, table: &str, now: Millis) -> Result<Vec<Record>> {
+        let table = table.to_owned();
+        self.read_any(move |conn| {
+            let values = params![GLOBAL.as_bytes(), table, company.to_string(), now.0];
+            all(conn, RECORDS_OF, values, record_row)
         })
         .await
     }

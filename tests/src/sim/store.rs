@@ -78,6 +78,7 @@ restless! {
     fn put_record(tenant: TenantId, table: &str, record: Record, expect: Option<u64>, now: Millis) -> bool;
     fn record(tenant: TenantId, table: &str, key: &str, now: Millis) -> Option<Record>;
     fn records(tenant: TenantId, table: &str, after: &str, limit: usize, now: Millis) -> Vec<Record>;
+    fn records_of(company: TenantId, table: &str, now: Millis) -> Vec<Record>;
     fn take_record(tenant: TenantId, table: &str, key: &str, now: Millis) -> Option<Record>;
     fn expire_records(now: Millis) -> u64;
     fn put_blob(tenant: TenantId, blob: BlobRow) -> ();

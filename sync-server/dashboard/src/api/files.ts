@@ -86,10 +86,14 @@ export type Decision = S["Decision"];
 export type Evidence = S["Evidence"];
 export type ProposalShown = Omit<S["ProposalShown"], "statements"> & { statements: Document<"statement">[] };
 
-export const proposals = (asked: { staff?: string; quarter?: string }) =>
-  queryOptions({
+/** Penalties and rewards, part after part: of the newest complaints and suggestions first. */
+export const proposals = (asked: { staff?: string; quarter?: string; subject?: string }) =>
+  infiniteQueryOptions({
     queryKey: ["proposals", asked],
-    queryFn: ({ signal }) => answer(api.GET("/api/proposals", { params: { query: asked }, signal })) as Promise<ProposalShown[]>,
+    queryFn: ({ signal, pageParam }) =>
+      answer(api.GET("/api/proposals", { params: { query: { ...asked, after: pageParam } }, signal })) as Promise<{ rows: ProposalShown[]; next: string | null }>,
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
     meta: { kinds: ["appraisal", "complaint", "statement", "suggestion", "visit", "work_order", "staff", "settings"] as Kind[] },
     placeholderData: keepPreviousData,
   });

@@ -549,7 +549,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Proposals P1 to R2 with evidence, decisions and replies. */
+        /**
+         * Proposals P1 to R2 with evidence, decisions and replies, a part at a time: of the newest complaints and
+         *     suggestions first. The first part has the rewards of a quarter too.
+         */
         get: operations["proposals"];
         put?: never;
         post?: never;
@@ -2939,12 +2942,25 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
             work_order: components["schemas"]["WorkOrderId"] | null;
         };
+        /** @description A part of the proposals. */
+        ProposalPage: {
+            next: components["schemas"]["DocId"] | null;
+            /** @description Its proposals. */
+            rows: components["schemas"]["ProposalShown"][];
+        };
+        /**
+         * @description Where a proposal belongs. Unknown never punishes.
+         * @enum {string}
+         */
+        ProposalPart: "waiting" | "unknown" | "not_met" | "decided";
         /** @description A proposal, as it is to be decided or was. */
         ProposalShown: {
             /** @description The evidence is other than when it was decided. */
             changed_since: boolean;
             decision: components["schemas"]["Appraisal"] | null;
             decision_id: components["schemas"]["AppraisalId"] | null;
+            /** @description Where it belongs. */
+            part: components["schemas"]["ProposalPart"];
             /** @description The proposal with its evidence, as it stands now. */
             proposal: components["schemas"]["Proposal"];
             /** @description What was replied to it. */
@@ -5262,12 +5278,19 @@ export interface operations {
                 parent?: components["schemas"]["DocId"];
                 /** @description Concerning this person. */
                 person?: components["schemas"]["StaffId"];
+                /** @description Of this quarter, such as `2026Q3`: proposals. */
+                quarter?: string;
                 /** @description Holding these words. */
                 search?: string;
-                /** @description In this state. */
+                /**
+                 * @description In this state; of proposals `waiting`, `unknown`, `not_met` or `decided`; of phones in `use`, with `unsent`
+                 *     work, `silent`, with edits `refused`, or `revoked`.
+                 */
                 status?: string;
                 /** @description Last day. */
                 to?: string;
+                /** @description Without jobs and requests with which nobody has anything left to do. */
+                unfinished?: boolean;
             };
             header?: never;
             path: {
@@ -5588,6 +5611,10 @@ export interface operations {
     proposals: {
         parameters: {
             query?: {
+                /** @description Goes on after this place: `next` of an earlier part. */
+                after?: components["schemas"]["DocId"];
+                /** @description Complaints and suggestions that are looked at: 2000 where absent, and at most. */
+                limit?: number;
                 /** @description Only those not decided, or whose evidence has changed since. */
                 open?: boolean;
                 /**
@@ -5597,6 +5624,8 @@ export interface operations {
                 quarter?: string;
                 /** @description Only about this person. */
                 staff?: components["schemas"]["StaffId"];
+                /** @description Only of this complaint or suggestion. */
+                subject?: components["schemas"]["DocId"];
             };
             header?: never;
             path?: never;
@@ -5610,7 +5639,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ProposalShown"][];
+                    "application/json": components["schemas"]["ProposalPage"];
                 };
             };
             /** @description As the `if-none-match` of the request says */

@@ -106,7 +106,7 @@ export default function Board(): ReactNode {
         <label>
           <Switch size="small" checked={finished} onChange={(on) => change({ finished: on ? "1" : undefined })} /> {t("board.finished")}
         </label>
-        <Export lists={["work-orders", "requests", "visits"]} asked={{ search, person }} />
+        <Export lists={["work-orders", "requests", "visits"]} asked={{ search, person, unfinished: !finished }} />
       </Head>
       <Answered query={query}>
         {(columns) => {

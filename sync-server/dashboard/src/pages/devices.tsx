@@ -129,7 +129,7 @@ export default function Devices(): ReactNode {
           onChange={(value) => change({ show: value === "use" ? undefined : value })}
           options={SHOWS.map((value) => ({ value, label: `${t(`devices.show.${value}`)} ${query.data?.filter(MEANS[value]).length ?? ""}` }))}
         />
-        <Export lists={["devices"]} />
+        <Export lists={["devices"]} asked={{ status: show }} />
       </Head>
       {enrolling && <Enrol close={() => setEnrolling(false)} />}
       <Answered query={query}>

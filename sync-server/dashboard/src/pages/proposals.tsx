@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Button, Segmented, Select, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
@@ -6,6 +6,7 @@ import { proposals, type ProposalShown } from "../api/files";
 import { useHolds, usePeople } from "../api/queries";
 import { dayOf, money, stamp } from "../format";
 import { Export } from "../ui/export";
+import { More } from "../ui/list";
 import { useNow } from "../ui/now";
 import { DocLink, Head } from "../ui/parts";
 import { Answered, Nothing } from "../ui/state";
@@ -16,17 +17,8 @@ import { EvidenceList } from "./proposals/evidence";
 import "./work-order.css";
 import "./proposals.css";
 
-const PARTS = ["waiting", "unknown", "not_met", "decided"] as const;
-type Part = (typeof PARTS)[number];
-
-/** Where a proposal belongs: what needs a decision first. Unknown never punishes. */
-function partOf({ proposal, decision, changed_since }: ProposalShown): Part {
-  if (decision !== null && !changed_since) return "decided";
-  if (proposal.verdict === "proposed" || decision !== null) return "waiting";
-  // A suggestion is no reward before it is adopted, so it waits for that.
-  if (proposal.rule === "R2") return "waiting";
-  return proposal.verdict;
-}
+/** Where a proposal may belong: what needs a decision first. */
+const PARTS: ProposalShown["part"][] = ["waiting", "unknown", "not_met", "decided"];
 
 function Ruled({ shown }: { shown: ProposalShown }): ReactNode {
   const { t } = useTranslation();
@@ -86,7 +78,7 @@ function One({ shown, decide }: { shown: ProposalShown; decide: (shown: Proposal
       <div>
         <Ruled shown={shown} />
         {manager && (
-          <Button type={partOf(shown) === "waiting" ? "primary" : "default"} size="small" onClick={() => decide(shown)}>
+          <Button type={shown.part === "waiting" ? "primary" : "default"} size="small" onClick={() => decide(shown)}>
             {t(shown.decision === null ? "proposal.decide" : "proposal.decide_again")}
           </Button>
         )}
@@ -109,9 +101,11 @@ export default function Proposals(): ReactNode {
   const [params, change] = useUrl();
   const part = PARTS.find((one) => one === params.get("show")) ?? "waiting";
   const [staff, quarter] = [params.get("staff") ?? undefined, params.get("quarter") ?? undefined];
-  const query = useQuery(proposals({ ...(staff ? { staff } : {}), ...(quarter ? { quarter } : {}) }));
+  const query = useInfiniteQuery(proposals({ ...(staff ? { staff } : {}), ...(quarter ? { quarter } : {}) }));
   const [deciding, setDeciding] = useState<ProposalShown>();
-  const count = (one: Part): number => (query.data ?? []).filter((shown) => partOf(shown) === one).length;
+  const all = query.data?.pages.flatMap((page) => page.rows) ?? [];
+  // Of those that were asked for so far.
+  const count = (one: ProposalShown["part"]): string => `${all.filter((shown) => shown.part === one).length}${query.hasNextPage ? "+" : ""}`;
   return (
     <>
       {deciding && (
@@ -149,13 +143,20 @@ export default function Proposals(): ReactNode {
           options={quarters(dayOf(now)).map((name) => ({ value: name, label: name }))}
         />
         <span className="quiet">{t("proposal.about")}</span>
-        <Export lists={["proposals"]} asked={{ person: staff }} />
+        <Export lists={["proposals"]} asked={{ person: staff, quarter, status: part }} />
       </Head>
       <Answered query={query}>
-        {(all) => {
-          const shown = all.filter((one) => partOf(one) === part);
-          if (shown.length === 0) return <Nothing>{t("proposal.none")}</Nothing>;
-          return shown.map((one) => <One key={one.proposal.key} shown={one} decide={setDeciding} />);
+        {() => {
+          const shown = all.filter((one) => one.part === part);
+          return (
+            <>
+              {shown.length === 0 && <Nothing>{t("proposal.none")}</Nothing>}
+              {shown.map((one) => (
+                <One key={one.proposal.key} shown={one} decide={setDeciding} />
+              ))}
+              <More query={query} />
+            </>
+          );
         }}
       </Answered>
     </>

@@ -214,7 +214,7 @@ export default function StaffPage(): ReactNode {
           onChange={(chosen) => change({ show: chosen === "users" ? "users" : undefined, left: chosen === "left" ? "1" : undefined })}
           options={[{ value: "staff", label: t("staff.active") }, { value: "left", label: t("staff.left") }, ...(admin ? [{ value: "users", label: t("user.title") }] : [])]}
         />
-        {!logins && <Export lists={["staff"]} />}
+        {!logins && <Export lists={["staff"]} asked={{ status: shown === "left" ? "left" : "active" }} />}
       </Head>
       {logins ? <Users adding={adding} add={setAdding} /> : <Staff editing={editing} edit={setEditing} />}
     </>

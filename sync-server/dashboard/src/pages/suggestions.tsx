@@ -1,5 +1,5 @@
 import { PlusOutlined } from "@ant-design/icons";
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Button, Drawer, Segmented, Tag } from "antd";
 import { useState, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
@@ -36,7 +36,7 @@ function Detail({ found }: { found: Document<"suggestion"> }): ReactNode {
   const me = useMe();
   const manager = useHolds("service_manager");
   const { entity, doc, heads, summary } = found;
-  const shown = useQuery(proposals({})).data?.find((one) => one.proposal.suggestion === doc.id);
+  const shown = useInfiniteQuery(proposals({ subject: doc.id })).data?.pages[0]?.rows[0];
   const ruling = shown?.decision?.decision;
   const [deciding, setDeciding] = useState(false);
   return (

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::job::told;
-use onsite_core::domain::{Command, Role, StatementId};
+use onsite_core::domain::{Command, ComplaintAbout, ComplaintId, Role, StatementId, SuggestionId};
 use onsite_core::env::Env as _;
 use serde_json::{Value, json};
 
@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 async fn proposals_come_with_evidence_decision_and_replies() {
     let w = World::new().await;
     let job = w.job().await;
-    let all = async |query: &str| w.get(&format!("/api/proposals{query}"), &job.cookie).await;
+    let all = async |query: &str| w.get(&format!("/api/proposals{query}"), &job.cookie).await["rows"].take();
     insta::assert_snapshot!(told(&all("").await));
     let penalty = |list: &Value| list.as_array().unwrap().iter().find(|p| p["proposal"]["rule"] == "P1").cloned();
     let late = penalty(&all("").await).unwrap();
     assert_eq!((&late["proposal"]["verdict"], &late["decision"]), (&json!("proposed"), &Value::Null));
+    assert_eq!(late["part"], "waiting");
     let key = late["proposal"]["key"].as_str().unwrap();
     let decide = json!({ "do": "appraise", "id": w.env.new_id(), "proposal": key, "decision": "confirmed",
                          "severity": "minor", "amount": -5000, "major": false, "reason": "首次" });
@@ -28,6 +29,7 @@ async fn proposals_come_with_evidence_decision_and_replies() {
     w.done(&job.technician, &[reply(Some(key)), reply(None)]).await;
     let decided = penalty(&all("").await).unwrap();
     assert_eq!(decided["decision"]["decision"]["decision"], "confirmed", "{decided}");
+    assert_eq!(decided["part"], "decided");
     assert_eq!((&decided["changed_since"], decided["statements"].as_array().unwrap().len()), (&json!(false), 2));
     assert!(penalty(&all("?open=true").await).is_none());
     // The complaint turns out to be without ground: what was decided rests on other evidence.
@@ -35,6 +37,7 @@ async fn proposals_come_with_evidence_decision_and_replies() {
     w.done(&job.boss, &[dismiss]).await;
     let changed = penalty(&all("?open=true").await).unwrap();
     assert_eq!((&changed["changed_since"], &changed["proposal"]["verdict"]), (&json!(true), &json!("not_met")));
+    assert_eq!(changed["part"], "waiting", "to be decided again");
     // Of a quarter, and of a person.
     assert!(penalty(&all("?quarter=2025Q4").await).is_some() && penalty(&all("?quarter=2025Q3").await).is_none());
     let other = w.staff(w.tenant, "赵敏", &[Role::Technician]).await;
@@ -48,6 +51,58 @@ async fn proposals_come_with_evidence_decision_and_replies() {
 }
 
 #[tokio::test]
+async fn proposals_come_a_part_at_a_time() {
+    let w = World::new().await;
+    let job = w.job().await;
+    let mut subjects = vec![json!(job.complaint)];
+    for n in 0..3 {
+        let complaint = ComplaintId(w.env.new_id());
+        let file = Command::FileComplaint {
+            id: complaint,
+            customer: job.customer,
+            work_order: Some(job.order),
+            staff: [job.technician.staff].into(),
+            about: ComplaintAbout::LateArrival,
+            description: format!("第{n}次"),
+            received: None,
+        };
+        w.done(&job.boss, &[file]).await;
+        let id = SuggestionId(w.env.new_id());
+        let suggest = Command::Suggest { id, title: format!("主意{n}"), text: "好".into(), work_order: None };
+        w.done(&job.technician, &[suggest]).await;
+        subjects.extend([json!(complaint), json!(id)]);
+    }
+    let of = async |query: &str| w.get(&format!("/api/proposals?{query}"), &job.cookie).await;
+    let keys = |rows: &Value| -> std::collections::BTreeSet<String> {
+        rows.as_array().unwrap().iter().map(|p| p["proposal"]["key"].as_str().unwrap().to_owned()).collect()
+    };
+    let whole = of("").await;
+    assert_eq!(whole["next"], Value::Null);
+    for limit in 1..=8 {
+        let (mut walked, mut after, mut parts) = (Vec::new(), String::new(), 0);
+        loop {
+            let mut part = of(&format!("limit={limit}{after}")).await;
+            walked.append(part["rows"].as_array_mut().unwrap());
+            parts += 1;
+            let Some(next) = part["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        assert_eq!(walked.len(), whole["rows"].as_array().unwrap().len(), "each once");
+        assert_eq!(keys(&json!(walked)), keys(&whole["rows"]));
+        // The job's own suggestion is one more.
+        assert_eq!(parts, (subjects.len() + 1).div_ceil(limit), "{limit} at a time");
+    }
+    for subject in subjects {
+        let found = of(&format!("subject={}", subject.as_str().unwrap())).await;
+        let rows = found["rows"].as_array().unwrap();
+        let about = |p: &Value| p["proposal"]["complaint"] == subject || p["proposal"]["suggestion"] == subject;
+        assert!(!rows.is_empty() && rows.iter().all(about), "{found}");
+    }
+    let bad = w.call("GET", "/api/proposals?after=x", &[("cookie", &job.cookie)], "").await;
+    bad.problem(400, "bad_query");
+}
+
+#[tokio::test]
 async fn a_quarter_is_final_once_the_phones_have_synced_past_it() {
     let w = World::new().await;
     w.job().await;
@@ -56,7 +111,7 @@ async fn a_quarter_is_final_once_the_phones_have_synced_past_it() {
         let cookie = w.cookie("boss").await;
         let all = w.get(&format!("/api/proposals?staff={}&quarter=2025Q4", who.staff), &cookie).await;
         let of = |p: &Value| (p["proposal"]["verdict"].clone(), p["proposal"]["provisional"].clone());
-        all.as_array().unwrap().iter().map(of).collect()
+        all["rows"].as_array().unwrap().iter().map(of).collect()
     };
     assert_eq!(rewards().await, [(json!("proposed"), json!(true))], "the quarter runs");
     w.env.advance(60 * onsite_core::domain::Millis::DAY);

@@ -85,6 +85,34 @@ async fn the_board_has_the_stages_in_the_flows_order() {
 }
 
 #[tokio::test]
+async fn a_card_names_who_is_on_the_job_now_and_is_found_by_who_was() {
+    let w = World::new().await;
+    let job = w.job().await;
+    let (zhao, qian) =
+        (w.staff(w.tenant, "赵敏", &[Role::Technician]).await, w.staff(w.tenant, "钱一", &[Role::Technician]).await);
+    let li = job.technician.staff;
+    let card = async |query: &str| {
+        let board = w.get(&format!("/api/board?{query}"), &job.cookie).await;
+        board[0]["rows"][0]["summary"]["people"].clone()
+    };
+    assert_eq!(card("").await, json!([li]));
+    for now in [vec![zhao, qian], vec![qian, li], vec![zhao]] {
+        let assign = Command::Assign { id: job.order, technicians: now.clone(), reason: "换人".into() };
+        w.done(&job.boss, &[assign]).await;
+        let mut shown: Vec<String> = serde_json::from_value(card("").await).unwrap();
+        shown.sort();
+        let mut sent: Vec<String> = now.iter().map(ToString::to_string).collect();
+        sent.sort();
+        assert_eq!(shown, sent);
+        for who in [li, zhao, qian] {
+            assert_eq!(card(&format!("person={who}")).await, card("").await, "{who} is or was on it");
+        }
+    }
+    let detail = w.get(&format!("/api/work-orders/{}", job.order), &job.cookie).await;
+    assert!(detail["entity"]["assignments"].as_object().unwrap().len() >= 3, "its detail tells all");
+}
+
+#[tokio::test]
 async fn the_calendar_has_jobs_as_they_were_and_as_planned() {
     let w = World::new().await;
     let job = w.job().await;

@@ -2,7 +2,7 @@
 
 use super::World;
 use calamine::{Data, Reader as _};
-use onsite_core::domain::{Command, Role, SuggestionId};
+use onsite_core::domain::{CallOutcome, Command, FollowUpId, Role, SuggestionId, WorkOrderId, WorkType};
 use onsite_core::env::Env as _;
 use serde_json::{Value, json};
 
@@ -136,6 +136,73 @@ async fn every_list_is_a_table_in_both_forms_and_languages() {
     // Who took what is in the chain.
     let entries = w.app.ledger.storage().audit_log(w.tenant, 0, 1000).await.unwrap();
     assert!(entries.iter().filter(|e| e.entry.contains("\"export\"")).count() > 50);
+}
+
+#[tokio::test]
+async fn what_narrows_a_list_narrows_its_file() {
+    let w = World::new().await;
+    let job = w.job().await;
+    let call = |outcome, opinion: &str| Command::RecordCall {
+        id: FollowUpId(w.env.new_id()),
+        customer: job.customer,
+        due: None,
+        outcome,
+        opinion: opinion.into(),
+        request: None,
+    };
+    let calls =
+        [call(CallOutcome::Normal, "备件要常备"), call(CallOutcome::Normal, ""), call(CallOutcome::Unreachable, "")];
+    w.done(&job.boss, &calls).await;
+    let cancelled = WorkOrderId(w.env.new_id());
+    let open = Command::OpenWorkOrder {
+        id: cancelled,
+        customer: job.customer,
+        equipment: None,
+        work_type: WorkType::Repair,
+        request: None,
+        follow_on_of: None,
+        service_description: "保养".into(),
+        arrival_deadline: None,
+    };
+    w.done(&job.boss, &[open, Command::CancelWorkOrder { id: cancelled, reason: "不做了".into() }]).await;
+    let gone = w.staff(w.tenant, "孙离", &[Role::Technician]).await;
+    w.done(&job.boss, &[Command::StaffLeaves { id: gone, reason: "离职".into() }]).await;
+    w.phone(3).await;
+    let rows = async |query: &str| {
+        let path = format!("/api/export/{query}");
+        let file = w.call("GET", &path, &[("cookie", &job.cookie)], "").await.good(200);
+        plain(&file.body).lines().count() - 1
+    };
+    for (query, count) in [
+        ("calls", 3),
+        ("calls?status=normal", 2),
+        ("calls?status=unreachable", 1),
+        ("calls?flagged=true", 1),
+        ("calls?search=%E5%A4%87%E4%BB%B6", 1),
+        ("calls?status=unreachable&flagged=true", 0),
+        ("work-orders", 2),
+        ("work-orders?unfinished=true", 1),
+        ("staff?status=left", 1),
+        ("devices?status=use", 1),
+        ("devices?status=unsent", 0),
+        ("devices?status=revoked", 0),
+    ] {
+        assert_eq!(rows(query).await, count, "{query}");
+    }
+    let staff = rows("staff").await;
+    assert_eq!(rows("staff?status=active").await, staff - 1);
+    // As the page divides them, and of one quarter.
+    let mut parts = 0;
+    for part in ["waiting", "unknown", "not_met", "decided"] {
+        parts += rows(&format!("proposals?status={part}")).await;
+    }
+    let all = w.get("/api/proposals", &job.cookie).await["rows"].as_array().unwrap().len();
+    assert_eq!((rows("proposals").await, parts), (all, all));
+    let quarter = w.get("/api/proposals?quarter=2025Q3", &job.cookie).await["rows"].as_array().unwrap().len();
+    assert_eq!(rows("proposals?quarter=2025Q3").await, quarter);
+    assert!(quarter < all);
+    let bad = w.call("GET", "/api/export/proposals?quarter=2025", &[("cookie", &job.cookie)], "").await;
+    bad.problem(400, "bad_quarter");
 }
 
 #[tokio::test]
