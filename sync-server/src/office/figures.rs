@@ -321,8 +321,11 @@ impl Ledger {
     }
 }
 
-/// Counts all cases; keeps one more than is wanted of those after a place, each with its own and how it counted.
-fn part(cases: Vec<Case>, wanted: CasesWanted) -> (BTreeMap<Counted, u64>, Vec<(CasePlace, Counted, Case)>) {
+/// A case with its place and how it counted.
+type Told = (CasePlace, Counted, Case);
+
+/// Counts all cases; keeps one more than is wanted of those after a place.
+fn part(cases: Vec<Case>, wanted: CasesWanted) -> (BTreeMap<Counted, u64>, Vec<Told>) {
     let (mut counts, mut kept, mut last) = (BTreeMap::new(), Vec::new(), None);
     for case in cases {
         let nth = match last {
