@@ -16436,6 +16436,17 @@ public func engineVersion() -> String  {
     )
 })
 }
+/**
+ * Ends the engine's threads at the end of a process, and waits until none is in a listener any more, five seconds
+ * at most: a Python that ends meanwhile would be ended by the one that comes back to it. What was stored stays;
+ * every call answers `ShutDown` from then on. Apps have no need of it.
+ */
+public func endThreads()  {try! rustCall() {
+        uniffiCallStatus in
+    uniffi_onsite_ffi_fn_func_end_threads(uniffiCallStatus
+    )
+}
+}
 
 private enum InitializationResult {
     case ok
@@ -16453,6 +16464,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.contractVersionMismatch
     }
     if (uniffi_onsite_ffi_checksum_func_engine_version() != 11057) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_onsite_ffi_checksum_func_end_threads() != 8158) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_onsite_ffi_checksum_method_onsite_add_photo() != 48760) {

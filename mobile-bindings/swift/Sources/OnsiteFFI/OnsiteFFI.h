@@ -527,6 +527,12 @@ RustBuffer uniffi_onsite_ffi_fn_func_engine_version(RustCallStatus *_Nonnull out
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_ONSITE_FFI_FN_FUNC_END_THREADS
+#define UNIFFI_FFIDEF_UNIFFI_ONSITE_FFI_FN_FUNC_END_THREADS
+void uniffi_onsite_ffi_fn_func_end_threads(RustCallStatus *_Nonnull out_status
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_FFI_ONSITE_FFI_RUSTBUFFER_ALLOC
 #define UNIFFI_FFIDEF_FFI_ONSITE_FFI_RUSTBUFFER_ALLOC
 RustBuffer ffi_onsite_ffi_rustbuffer_alloc(uint64_t size, RustCallStatus *_Nonnull out_status
@@ -790,6 +796,12 @@ void ffi_onsite_ffi_rust_future_complete_void(uint64_t handle, RustCallStatus *_
 #ifndef UNIFFI_FFIDEF_UNIFFI_ONSITE_FFI_CHECKSUM_FUNC_ENGINE_VERSION
 #define UNIFFI_FFIDEF_UNIFFI_ONSITE_FFI_CHECKSUM_FUNC_ENGINE_VERSION
 uint16_t uniffi_onsite_ffi_checksum_func_engine_version(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_ONSITE_FFI_CHECKSUM_FUNC_END_THREADS
+#define UNIFFI_FFIDEF_UNIFFI_ONSITE_FFI_CHECKSUM_FUNC_END_THREADS
+uint16_t uniffi_onsite_ffi_checksum_func_end_threads(void
 
 );
 #endif

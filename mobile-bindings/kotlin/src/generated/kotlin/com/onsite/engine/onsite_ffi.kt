@@ -730,6 +730,8 @@ internal object IntegrityCheckingUniffiLib {
     internal fun ensureInitialized() = Unit
     external fun uniffi_onsite_ffi_checksum_func_engine_version(
     ): Int
+    external fun uniffi_onsite_ffi_checksum_func_end_threads(
+    ): Int
     external fun uniffi_onsite_ffi_checksum_method_onsite_add_photo(
     ): Int
     external fun uniffi_onsite_ffi_checksum_method_onsite_amend(
@@ -926,6 +928,8 @@ internal object UniffiLib {
     ): Unit
     external fun uniffi_onsite_ffi_fn_func_engine_version(uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
+    external fun uniffi_onsite_ffi_fn_func_end_threads(uniffi_out_err: UniffiRustCallStatus,
+    ): Unit
     external fun ffi_onsite_ffi_rustbuffer_alloc(`size`: Long,uniffi_out_err: UniffiRustCallStatus,
     ): RustBuffer.ByValue
     external fun ffi_onsite_ffi_rustbuffer_from_bytes(`bytes`: ForeignBytes.ByValue,uniffi_out_err: UniffiRustCallStatus,
@@ -1046,6 +1050,9 @@ private fun uniffiCheckContractApiVersion(lib: IntegrityCheckingUniffiLib) {
 @Suppress("UNUSED_PARAMETER")
 private fun uniffiCheckApiChecksums(lib: IntegrityCheckingUniffiLib) {
     if ((lib.uniffi_onsite_ffi_checksum_func_engine_version() and 0xFFFF) != 11057) {
+        throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    }
+    if ((lib.uniffi_onsite_ffi_checksum_func_end_threads() and 0xFFFF) != 8158) {
         throw RuntimeException("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     }
     if ((lib.uniffi_onsite_ffi_checksum_method_onsite_add_photo() and 0xFFFF) != 48760) {
@@ -15871,6 +15878,20 @@ public object FfiConverterTypeId: FfiConverter<Id, RustBuffer.ByValue> {
 }
     )
     }
+
+
+        /**
+         * Ends the engine's threads at the end of a process, and waits until none is in a listener any more, five seconds
+         * at most: a Python that ends meanwhile would be ended by the one that comes back to it. What was stored stays;
+         * every call answers `ShutDown` from then on. Apps have no need of it.
+         */ fun `endThreads`()
+        =
+    uniffiRustCall() { _status ->
+    UniffiLib.uniffi_onsite_ffi_fn_func_end_threads(
+
+        _status)
+}
+
 
 
 
