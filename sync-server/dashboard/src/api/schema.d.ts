@@ -3195,7 +3195,7 @@ export interface components {
             doc: components["schemas"]["DocRef"];
             /** @description Its heads. */
             heads: components["schemas"]["ChangeHash"][];
-            /** @description What lists show. */
+            /** @description What lists show; of a job, its people are those on it now. */
             summary: components["schemas"]["Summary"];
             /**
              * Format: int64
