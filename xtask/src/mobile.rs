@@ -183,7 +183,8 @@ fn swift_toolchain(target: &Path) -> Option<Vec<String>> {
         return Some(vec!["swift".into()]);
     }
     let chroot = target.join("swift-toolchain");
-    let there = chroot.join("usr/bin/swift").exists();
+    // A link that leads where it means inside only.
+    let there = chroot.join("usr/bin/swift").symlink_metadata().is_ok();
     there.then(|| vec!["mobile-bindings/swift/toolchain.sh".into(), text(&chroot), "swift".into()])
 }
 
