@@ -24,16 +24,7 @@ async fn today_counts_arrivals_calls_and_signatures_and_puts_ones_own_first() {
     let mut orders = Vec::new();
     for _ in 0..2 {
         let id = WorkOrderId(w.env.new_id());
-        let open = Command::OpenWorkOrder {
-            id,
-            customer: job.customer,
-            equipment: None,
-            work_type: WorkType::Repair,
-            request: None,
-            follow_on_of: None,
-            service_description: "保养".into(),
-            arrival_deadline: Some(w.env.now().plus(Millis::MINUTE)),
-        };
+        let open = job.opens(id, WorkType::Repair, "保养", Some(w.env.now().plus(Millis::MINUTE)));
         let assign = Command::Assign { id, technicians: vec![job.technician.staff], reason: String::new() };
         w.done(&job.boss, &[open, assign, Command::IssueDispatch { id }]).await;
         orders.push(id);
@@ -121,16 +112,7 @@ async fn the_calendar_has_jobs_as_they_were_and_as_planned() {
     let mut ids = Vec::new();
     for (n, hours) in [(0, 0), (1, 2), (2, 5)] {
         let id = WorkOrderId(w.env.new_id());
-        let open = Command::OpenWorkOrder {
-            id,
-            customer: job.customer,
-            equipment: None,
-            work_type: WorkType::Installation,
-            request: None,
-            follow_on_of: None,
-            service_description: "安装".into(),
-            arrival_deadline: None,
-        };
+        let open = job.opens(id, WorkType::Installation, "安装", None);
         let patch = onsite_core::domain::DispatchPatch {
             planned_start: Some(start.plus(hours * 60 * Millis::MINUTE)),
             ..Default::default()

@@ -154,16 +154,7 @@ async fn what_narrows_a_list_narrows_its_file() {
         [call(CallOutcome::Normal, "备件要常备"), call(CallOutcome::Normal, ""), call(CallOutcome::Unreachable, "")];
     w.done(&job.boss, &calls).await;
     let cancelled = WorkOrderId(w.env.new_id());
-    let open = Command::OpenWorkOrder {
-        id: cancelled,
-        customer: job.customer,
-        equipment: None,
-        work_type: WorkType::Repair,
-        request: None,
-        follow_on_of: None,
-        service_description: "保养".into(),
-        arrival_deadline: None,
-    };
+    let open = job.opens(cancelled, WorkType::Repair, "保养", None);
     w.done(&job.boss, &[open, Command::CancelWorkOrder { id: cancelled, reason: "不做了".into() }]).await;
     let gone = w.staff(w.tenant, "孙离", &[Role::Technician]).await;
     w.done(&job.boss, &[Command::StaffLeaves { id: gone, reason: "离职".into() }]).await;

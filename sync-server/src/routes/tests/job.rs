@@ -24,6 +24,22 @@ pub(super) struct Job {
     pub(super) complaint: ComplaintId,
 }
 
+impl Job {
+    /// A further work order for its customer.
+    pub(super) fn opens(&self, id: WorkOrderId, work_type: WorkType, what: &str, deadline: Option<Millis>) -> Command {
+        Command::OpenWorkOrder {
+            id,
+            customer: self.customer,
+            equipment: None,
+            work_type,
+            request: None,
+            follow_on_of: None,
+            service_description: what.into(),
+            arrival_deadline: deadline,
+        }
+    }
+}
+
 impl World {
     fn item(&self) -> ItemId {
         ItemId(self.env.new_id())
