@@ -88,17 +88,14 @@ impl Stage {
         }
     }
 
+    /// Nobody has anything left to do, on site or in the office.
+    pub fn finished(self) -> bool {
+        matches!(self, Stage::Withdrawn | Stage::Closed | Stage::Archived | Stage::Cancelled)
+    }
+
     /// Nothing is left to do on site.
     pub fn over(self) -> bool {
-        matches!(
-            self,
-            Stage::Withdrawn
-                | Stage::Completed
-                | Stage::CustomerTold
-                | Stage::Closed
-                | Stage::Archived
-                | Stage::Cancelled
-        )
+        self.finished() || matches!(self, Stage::Completed | Stage::CustomerTold)
     }
 }
 

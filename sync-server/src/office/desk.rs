@@ -1,6 +1,6 @@
 //! What waits for the office today, the board of jobs by stage, the calendar.
 
-use super::devices::DeviceRow;
+use super::devices::{DeviceRow, Show};
 use super::settings;
 use super::shown::{Row, place, rows};
 use crate::error::Result;
@@ -88,6 +88,8 @@ pub struct Today {
 pub struct BoardColumn {
     /// The stage.
     pub stage: Stage,
+    /// Whether nobody has anything left to do with its jobs.
+    pub finished: bool,
     /// Jobs in it.
     pub count: u64,
     /// The first of them.
@@ -232,7 +234,7 @@ impl Ledger {
         let left = storage.waiting(tenant).await?;
         let devices = self.device_rows(tenant).await?;
         let phones = Phones {
-            unsent: devices.iter().filter(|d| d.is("unsent")).count() as u64,
+            unsent: devices.iter().filter(|d| d.shown.contains(&Show::Unsent)).count() as u64,
             revoked_with_unsent: devices.iter().filter(|d| d.revoked.is_some() && d.holds()).count() as u64,
             silent: devices.into_iter().filter(|d| d.silent).collect(),
         };
@@ -293,7 +295,13 @@ impl Ledger {
         }
         let column = |stage: Stage| {
             let (count, views) = columns.remove(&stage)?;
-            Some(BoardColumn { stage, count, next: next(&views, count), rows: rows(&views) })
+            Some(BoardColumn {
+                stage,
+                finished: stage.finished(),
+                count,
+                next: next(&views, count),
+                rows: rows(&views),
+            })
         };
         Ok(Stage::ALL.into_iter().filter_map(column).collect())
     }

@@ -16,6 +16,48 @@ use utoipa::ToSchema;
 /// Not heard of for so long, a phone is silent: a day.
 const SILENT: i64 = Millis::DAY;
 
+/// What a phone is shown for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DeviceShow)]
+pub enum Show {
+    /// It is in use.
+    Use,
+    /// It is in use and holds unsent work.
+    Unsent,
+    /// It is silent.
+    Silent,
+    /// Edits of it were refused.
+    Refused,
+    /// It is revoked.
+    Revoked,
+}
+
+impl Show {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Use => "use",
+            Self::Unsent => "unsent",
+            Self::Silent => "silent",
+            Self::Refused => "refused",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    fn of(device: &DeviceRow) -> Vec<Self> {
+        let used = device.revoked.is_none();
+        let all = [
+            (Self::Use, used),
+            (Self::Unsent, used && device.holds()),
+            (Self::Silent, device.silent),
+            (Self::Refused, device.refused.unwrap_or(0) > 0),
+            (Self::Revoked, !used),
+        ];
+        all.into_iter().filter_map(|(show, holds)| holds.then_some(show)).collect()
+    }
+}
+
 /// A phone as the office sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct DeviceRow {
@@ -55,6 +97,8 @@ pub struct DeviceRow {
     pub documents: Option<u64>,
     /// Not heard of for a day.
     pub silent: bool,
+    /// What it is shown for.
+    pub shown: Vec<Show>,
 }
 
 impl DeviceRow {
@@ -65,7 +109,7 @@ impl DeviceRow {
         let cursor = cursor.and_then(|s| pull::At::parse(&Cursor(s.cursor.clone())).ok());
         let cursor = cursor.filter(|at| at.epoch == company.epoch).map(|at| at.place.ver);
         let contact = sync.as_ref().map(|s| s.contact);
-        Self {
+        let mut row = Self {
             id: device.id,
             code: device.code,
             name: device.name,
@@ -84,24 +128,14 @@ impl DeviceRow {
             behind: cursor.map(|c| company.head.saturating_sub(c)),
             documents: account.map(|a| a.documents),
             silent: device.revoked.is_none() && now.since(contact.unwrap_or(device.enrolled)) > SILENT,
-        }
+            shown: Vec::new(),
+        };
+        row.shown = Show::of(&row);
+        row
     }
 }
 
 impl DeviceRow {
-    /// Whether it is one of those that are shown under a word: in `use`, with `unsent` work, `silent`, with edits
-    /// `refused`, `revoked`.
-    pub fn is(&self, word: &str) -> bool {
-        match word {
-            "use" => self.revoked.is_none(),
-            "unsent" => self.revoked.is_none() && self.holds(),
-            "silent" => self.silent,
-            "refused" => self.refused.unwrap_or(0) > 0,
-            "revoked" => self.revoked.is_some(),
-            _ => false,
-        }
-    }
-
     /// Whether work waits on it, by its own account.
     pub(crate) fn holds(&self) -> bool {
         self.unsent_changes.unwrap_or(0) + self.unsent_blobs.unwrap_or(0) > 0

@@ -122,7 +122,7 @@ impl List {
 pub struct Conditions {
     /// In this state; of proposals the part, of phones what they are shown for.
     pub status: Option<String>,
-    /// Without jobs and requests with which nobody has anything left to do.
+    /// Without jobs and requests with which nobody has anything left to do, and such jobs' visits.
     pub unfinished: bool,
     /// Of this quarter: proposals.
     pub quarter: Option<Quarter>,
@@ -144,7 +144,7 @@ pub struct Conditions {
 
 /// Whether nobody has anything left to do with a job or request in this state.
 fn finished(status: &str) -> bool {
-    [Stage::Withdrawn, Stage::Closed, Stage::Archived, Stage::Cancelled].iter().any(|s| s.word() == status)
+    Stage::ALL.iter().any(|s| s.finished() && s.word() == status)
 }
 
 /// Where a table goes on.
@@ -266,7 +266,13 @@ impl Export {
     async fn documents(&self, views: &[View]) -> Result<Vec<Row>> {
         let around = self.around(views).await?;
         let mut rows = Vec::new();
-        for view in views.iter().filter(|v| !self.conditions.unfinished || !finished(&v.summary.status)) {
+        for view in views {
+            let above = view.summary.parent.and_then(|p| around.get(&p));
+            // A visit is through when its job is.
+            let job = above.filter(|_| self.list == List::Visits).map(|job| &job.status);
+            if self.conditions.unfinished && finished(job.unwrap_or(&view.summary.status)) {
+                continue;
+            }
             let context = Context {
                 id: Some(view.summary.doc),
                 number: view.summary.number.clone(),
@@ -275,7 +281,7 @@ impl Export {
                 people: view.summary.people.clone(),
                 flags: view.summary.flags.clone(),
                 due: view.summary.due,
-                above: view.summary.parent.and_then(|p| around.get(&p)),
+                above,
             };
             match view.entity()? {
                 Entity::WorkOrder(w) => rows.push(self.work_order(&w, &context)),
@@ -310,7 +316,7 @@ impl Export {
             .into_iter()
             .map(|v| {
                 let entity = v.entity()?;
-                Ok((v.summary.doc.id, Above { number: v.summary.number, entity }))
+                Ok((v.summary.doc.id, Above { number: v.summary.number, status: v.summary.status, entity }))
             })
             .collect()
     }
@@ -347,7 +353,11 @@ impl Export {
             }
             List::Devices => {
                 let found = self.ledger.device_rows(self.tenant).await?;
-                Ok(found.iter().filter(|d| self.wants(|word| d.is(word))).map(|d| self.device(Some(d))).collect())
+                Ok(found
+                    .iter()
+                    .filter(|d| self.wants(|word| d.shown.iter().any(|s| s.word() == word)))
+                    .map(|d| self.device(Some(d)))
+                    .collect())
             }
             _ => Ok(Vec::new()),
         }
@@ -698,6 +708,7 @@ impl Export {
 /// What a document hangs on.
 struct Above {
     number: String,
+    status: String,
     entity: Entity,
 }
 

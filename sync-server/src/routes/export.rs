@@ -37,7 +37,7 @@ pub(super) struct ExportAsked {
     /// In this state; of proposals `waiting`, `unknown`, `not_met` or `decided`; of phones in `use`, with `unsent`
     /// work, `silent`, with edits `refused`, or `revoked`.
     status: Option<String>,
-    /// Without jobs and requests with which nobody has anything left to do.
+    /// Without jobs and requests with which nobody has anything left to do, and such jobs' visits.
     unfinished: bool,
     /// Of this quarter, such as `2026Q3`: proposals.
     quarter: Option<String>,

@@ -1181,6 +1181,8 @@ export interface components {
              * @description Jobs in it.
              */
             count: number;
+            /** @description Whether nobody has anything left to do with its jobs. */
+            finished: boolean;
             /** @description Goes on after these: `after` of a list of that status. */
             next: string | null;
             /** @description The first of them. */
@@ -2079,6 +2081,8 @@ export interface components {
              */
             refused: number | null;
             revoked: components["schemas"]["Millis"] | null;
+            /** @description What it is shown for. */
+            shown: components["schemas"]["DeviceShow"][];
             /** @description Not heard of for a day. */
             silent: boolean;
             /** @description Whose it is. */
@@ -2096,6 +2100,11 @@ export interface components {
             /** @description Of a revoked one: whether it has been told to wipe itself. */
             wiped: boolean | null;
         };
+        /**
+         * @description What a phone is shown for.
+         * @enum {string}
+         */
+        DeviceShow: "use" | "unsent" | "silent" | "refused" | "revoked";
         /** @description What differs between two contents. */
         Diff: {
             /** @description As it is. */
@@ -5289,7 +5298,7 @@ export interface operations {
                 status?: string;
                 /** @description Last day. */
                 to?: string;
-                /** @description Without jobs and requests with which nobody has anything left to do. */
+                /** @description Without jobs and requests with which nobody has anything left to do, and such jobs' visits. */
                 unfinished?: boolean;
             };
             header?: never;

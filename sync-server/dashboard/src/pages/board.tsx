@@ -15,8 +15,6 @@ import { useUrl } from "../ui/url";
 import { word } from "../words";
 import "./board.css";
 
-/** Stages after which nobody has anything left to do. */
-const FINISHED = ["withdrawn", "closed", "archived", "cancelled"];
 /** Stages in which somebody still has to come. */
 const BEFORE = ["reported", "planning", "awaiting_signoffs", "dispatched", "acknowledged", "travelling"];
 
@@ -110,7 +108,7 @@ export default function Board(): ReactNode {
       </Head>
       <Answered query={query}>
         {(columns) => {
-          const shown = columns.filter((c) => finished || !FINISHED.includes(c.stage));
+          const shown = columns.filter((c) => finished || !c.finished);
           if (shown.length === 0) return <Nothing>{t("board.empty")}</Nothing>;
           return (
             <div className="board" tabIndex={0} role="region" aria-label={t("board.title")}>

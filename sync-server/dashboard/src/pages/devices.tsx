@@ -18,17 +18,6 @@ import { useUrl } from "../ui/url";
 import "./devices.css";
 
 const SHOWS = ["use", "unsent", "silent", "refused", "revoked"] as const;
-type Show = (typeof SHOWS)[number];
-
-const unsent = (d: Device): number => (d.unsent_changes ?? 0) + (d.unsent_blobs ?? 0);
-
-const MEANS: Record<Show, (d: Device) => boolean> = {
-  use: (d) => d.revoked === null,
-  unsent: (d) => d.revoked === null && unsent(d) > 0,
-  silent: (d) => d.silent,
-  refused: (d) => (d.refused ?? 0) > 0,
-  revoked: (d) => d.revoked !== null,
-};
 
 /** What stands between a phone and being handed in, in a word. */
 export function DeviceState({ device }: { device: Device }): ReactNode {
@@ -36,7 +25,7 @@ export function DeviceState({ device }: { device: Device }): ReactNode {
   if (device.revoked !== null) return <Tag>{device.wiped ? t("devices.wiped") : t("devices.revoked")}</Tag>;
   if (device.contact === null) return <Tag color="gold">{t("devices.never")}</Tag>;
   if (device.silent) return <Tag color="error">{t("devices.silent")}</Tag>;
-  return unsent(device) > 0 ? <Tag color="blue">{t("devices.unsent")}</Tag> : <Tag color="green">{t("devices.clear")}</Tag>;
+  return device.shown.includes("unsent") ? <Tag color="blue">{t("devices.unsent")}</Tag> : <Tag color="green">{t("devices.clear")}</Tag>;
 }
 
 /** How far a phone's clock is off. */
@@ -127,7 +116,7 @@ export default function Devices(): ReactNode {
           value={show}
           aria-label={t("devices.show")}
           onChange={(value) => change({ show: value === "use" ? undefined : value })}
-          options={SHOWS.map((value) => ({ value, label: `${t(`devices.show.${value}`)} ${query.data?.filter(MEANS[value]).length ?? ""}` }))}
+          options={SHOWS.map((value) => ({ value, label: `${t(`devices.show.${value}`)} ${query.data?.filter((d) => d.shown.includes(value)).length ?? ""}` }))}
         />
         <Export lists={["devices"]} asked={{ status: show }} />
       </Head>
@@ -138,7 +127,7 @@ export default function Devices(): ReactNode {
             size="small"
             rowKey="id"
             pagination={{ pageSize: 100, hideOnSinglePage: true }}
-            dataSource={all.filter(MEANS[show])}
+            dataSource={all.filter((d) => d.shown.includes(show))}
             locale={{ emptyText: <Nothing>{t("devices.none")}</Nothing> }}
             scroll={{ x: "max-content" }}
             columns={[

@@ -155,7 +155,10 @@ async fn what_narrows_a_list_narrows_its_file() {
     w.done(&job.boss, &calls).await;
     let cancelled = WorkOrderId(w.env.new_id());
     let open = job.opens(cancelled, WorkType::Repair, "保养", None);
-    w.done(&job.boss, &[open, Command::CancelWorkOrder { id: cancelled, reason: "不做了".into() }]).await;
+    let assign = Command::Assign { id: cancelled, technicians: vec![job.technician.staff], reason: String::new() };
+    w.done(&job.boss, &[open, assign]).await;
+    w.done(&job.technician, &[Command::OpenVisit { work_order: cancelled }]).await;
+    w.done(&job.boss, &[Command::CancelWorkOrder { id: cancelled, reason: "不做了".into() }]).await;
     let gone = w.staff(w.tenant, "孙离", &[Role::Technician]).await;
     w.done(&job.boss, &[Command::StaffLeaves { id: gone, reason: "离职".into() }]).await;
     w.phone(3).await;
@@ -173,10 +176,13 @@ async fn what_narrows_a_list_narrows_its_file() {
         ("calls?status=unreachable&flagged=true", 0),
         ("work-orders", 2),
         ("work-orders?unfinished=true", 1),
+        ("visits", 2),
+        ("visits?unfinished=true", 1),
         ("staff?status=left", 1),
         ("devices?status=use", 1),
         ("devices?status=unsent", 0),
         ("devices?status=revoked", 0),
+        ("devices?status=nonsense", 0),
     ] {
         assert_eq!(rows(query).await, count, "{query}");
     }
