@@ -17,6 +17,7 @@ use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, ExpandedChange, ReadDoc, ScalarValue};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 
 /// What came of writing edits again.
 #[derive(Debug)]
@@ -36,10 +37,29 @@ enum Fate {
     Gone { pred: Vec<OpId>, after: Option<ElementId> },
 }
 
+/// Of an operation that is nowhere: it rests in a refused change that is not at hand.
+static NOWHERE: Fate = Fate::Gone { pred: Vec::new(), after: None };
+
+/// What became of operations.
+#[derive(Default)]
+struct Fates {
+    known: HashMap<OpId, Fate>,
+    /// The numbers of the operations that the accepted document has of an actor.
+    here: HashMap<ActorId, Vec<RangeInclusive<u64>>>,
+}
+
+impl Fates {
+    /// What became of it; nothing did where it stands as it was.
+    fn get(&self, id: &OpId) -> Option<&Fate> {
+        let here = || self.here.get(&id.1).is_some_and(|spans| spans.iter().any(|span| span.contains(&id.0)));
+        self.known.get(id).or_else(|| (!here()).then_some(&NOWHERE))
+    }
+}
+
 /// Replays `pending` (changes of `old`, parents first; those in `refused` are
 /// left out) on `accepted` as new changes of `actor`, each keeping its person
-/// and time, each made on what the first one was made on. A parent that is
-/// neither accepted nor pending counts as refused with nothing known of it.
+/// and time, each made on what the first one was made on. A parent, or an operation,
+/// that is neither accepted nor pending counts as refused with nothing known of it.
 ///
 /// # Errors
 /// `BadChange` where a pending change is not in `old`, or cannot be replayed.
@@ -98,7 +118,10 @@ fn replay(
     let mut max = ends.values().copied().max().unwrap_or_default();
     // What stands in for an old change as a parent: its new one, or its own parents' stand-ins.
     let mut stands: HashMap<ChangeHash, Vec<ChangeHash>> = HashMap::new();
-    let mut fates: HashMap<OpId, Fate> = HashMap::new();
+    let mut fates = Fates::default();
+    for meta in accepted.inner.get_changes_meta(&[]) {
+        fates.here.entry(meta.actor.as_ref().clone()).or_default().push(meta.start_op..=meta.max_op);
+    }
     let mut out = Reissued { changes: Vec::new(), map: HashMap::new() };
     let mut doc = accepted.clone();
 
@@ -124,7 +147,8 @@ fn replay(
             stands.insert(hash, deps.into_iter().collect());
             for (i, op) in old.operations.into_iter().enumerate() {
                 let id = OpId(old.start_op.get() + i as u64, old.actor_id.clone());
-                fates.insert(id, gone(&fates, op));
+                let fate = gone(&fates, op);
+                fates.known.insert(id, fate);
             }
             continue;
         }
@@ -145,14 +169,14 @@ fn replay(
                     let new = OpId(start + operations.len() as u64, new_actor.clone());
                     if let (OpType::Increment(_), OpType::Put(_)) = (&op.action, &now.action) {
                         // It opened the counter again: what else was added to the old one goes there.
-                        fates.extend(op.pred.iter().map(|id| (id.clone(), Fate::Moved(new.clone()))));
+                        fates.known.extend(op.pred.iter().map(|id| (id.clone(), Fate::Moved(new.clone()))));
                     }
                     operations.push(now);
                     Fate::Moved(new)
                 }
                 None => gone(&fates, op),
             };
-            fates.insert(id, fate);
+            fates.known.insert(id, fate);
         }
         let Some(start_op) = NonZeroU64::new(start).filter(|_| !operations.is_empty()) else {
             stands.insert(hash, base);
@@ -188,7 +212,7 @@ fn replay(
 }
 
 /// The operation as it must be now; `None` where nothing is left for it to do.
-fn moved(fates: &HashMap<OpId, Fate>, op: &Op) -> Option<Op> {
+fn moved(fates: &Fates, op: &Op) -> Option<Op> {
     let obj = match &op.obj {
         ObjectId::Root => ObjectId::Root,
         ObjectId::Id(id) => match fates.get(id) {
@@ -218,7 +242,7 @@ fn moved(fates: &HashMap<OpId, Fate>, op: &Op) -> Option<Op> {
     Some(Op { action, obj, key, pred: pred.into(), insert: op.insert })
 }
 
-fn gone(fates: &HashMap<OpId, Fate>, op: Op) -> Fate {
+fn gone(fates: &Fates, op: Op) -> Fate {
     let after = match (op.insert, op.key) {
         (true, Key::Seq(at)) => Some(place(fates, at)),
         _ => None,
@@ -227,7 +251,7 @@ fn gone(fates: &HashMap<OpId, Fate>, op: Op) -> Fate {
 }
 
 /// What an operation replaces now. What is here is final: a fate names no operation that has a fate.
-fn replaced<'a>(fates: &HashMap<OpId, Fate>, pred: impl Iterator<Item = &'a OpId>) -> Vec<OpId> {
+fn replaced<'a>(fates: &Fates, pred: impl Iterator<Item = &'a OpId>) -> Vec<OpId> {
     let mut out: Vec<OpId> = Vec::new();
     for id in pred {
         let instead: &[OpId] = match fates.get(id) {
@@ -245,7 +269,7 @@ fn replaced<'a>(fates: &HashMap<OpId, Fate>, pred: impl Iterator<Item = &'a OpId
 }
 
 /// Where an insertion goes now.
-fn place(fates: &HashMap<OpId, Fate>, at: ElementId) -> ElementId {
+fn place(fates: &Fates, at: ElementId) -> ElementId {
     match at {
         ElementId::Head => ElementId::Head,
         ElementId::Id(id) => match fates.get(&id) {

@@ -779,6 +779,32 @@ proptest! {
         }
     }
 
+    /// Found by the simulation: what replaced a refused value named an operation that is nowhere, and the document
+    /// it was written into did not load again.
+    #[test]
+    fn one_of_several_refused_edits_is_written_again_alone(acts in acts(30)) {
+        let mut docs = vec![Doc::new(Kind::Visit); 3];
+        for act in &acts {
+            perform(&mut docs, &[actor(1), actor(2), actor(3)], act);
+        }
+        let all = docs[0].changes();
+        let mut refused: Vec<ChangeHash> = Vec::new();
+        for c in &all {
+            if c.header.author() == Some(actor(1)) || c.header.deps.iter().any(|d| refused.contains(d)) {
+                refused.push(c.header.hash);
+            }
+        }
+        let mut base = Doc::new(Kind::Visit);
+        base.apply(all.iter().filter(|c| !refused.contains(&c.header.hash)).map(|c| &c.bytes)).unwrap();
+        for c in all.iter().filter(|c| refused.contains(&c.header.hash)) {
+            let mut here = base.clone();
+            let again = reissue_foreign(&mut here, std::slice::from_ref(&c.bytes), again(1)).unwrap();
+            prop_assert!(again.changes.len() <= 1);
+            here.prove().unwrap();
+            here.foreign_changes().unwrap();
+        }
+    }
+
     #[test]
     fn mutated_changes_never_panic_the_screen(acts in acts(12), hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..6), resum in any::<bool>()) {
         let mut docs = vec![Doc::new(Kind::Visit); 3];

@@ -327,15 +327,14 @@ pub trait World {
     fn entity(&self, doc: DocRef) -> Option<Entity>;
     /// The ids of the documents of a kind whose parent (see [`super::summary::parent`]) is `of`.
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId>;
+    /// The work orders that name a request (others among them do no harm), whatever customer each has:
+    /// two who identified an unknown one may have clashed.
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId>;
     /// The members of staff, not those who left, whose work number (工号) this is.
     fn coded(&self, code: &str) -> Vec<StaffId>;
     /// The company's complaints received from `from` on and before `to`, or at
     /// no known time. `None` where not all of them are held: on a phone.
     fn complaints(&self, _from: Millis, _to: Millis) -> Option<Vec<ComplaintId>> {
-        None
-    }
-    /// The work orders that answer a request, where that can be told without reading all of its customer's.
-    fn answers(&self, _request: RequestId) -> Option<Vec<WorkOrderId>> {
         None
     }
     /// Up to when all devices of a person have sent what they hold; `None` where that is not known.

@@ -62,19 +62,15 @@ pub fn parent(entity: &Entity) -> Option<DocId> {
 pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
 
 /// The work order that answers a request: one not cancelled before one that
-/// is, then the first opened. Found through the request's customer where the world cannot tell.
-pub fn answering(id: RequestId, request: &Request, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
-    naming(id, request, world).into_iter().min_by_key(|(o, w)| (w.cancelled.is_some(), *o))
+/// is, then the first opened.
+pub fn answering(request: RequestId, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
+    naming(request, world).into_iter().min_by_key(|(o, w)| (w.cancelled.is_some(), *o))
 }
 
 /// Every work order that names a request.
-fn naming(id: RequestId, request: &Request, world: &dyn World) -> Vec<(WorkOrderId, WorkOrder)> {
-    let Some(customer) = request.customer else { return Vec::new() };
-    let orders = world.answers(id).unwrap_or_else(|| {
-        world.children(Kind::WorkOrder, customer.into()).into_iter().map(WorkOrderId::from).collect()
-    });
-    let answers = orders.into_iter().filter_map(|o| Some((o, world.get::<WorkOrder>(o)?)));
-    answers.filter(|(_, w)| w.request == Some(id)).collect()
+fn naming(request: RequestId, world: &dyn World) -> Vec<(WorkOrderId, WorkOrder)> {
+    let orders = world.answers(request).into_iter().filter_map(|o| Some((o, world.get::<WorkOrder>(o)?)));
+    orders.filter(|(_, w)| w.request == Some(request)).collect()
 }
 
 /// The job a visit belongs to: its work order, or for an unplanned visit the
@@ -82,7 +78,7 @@ fn naming(id: RequestId, request: &Request, world: &dyn World) -> Vec<(WorkOrder
 pub fn order_of(visit: &Visit, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
     match (visit.work_order, visit.request) {
         (Some(id), _) => world.get(id).map(|w| (id, w)),
-        (None, Some(id)) => answering(id, &world.get(id)?, world),
+        (None, Some(id)) => answering(id, world),
         (None, None) => None,
     }
 }
@@ -100,10 +96,8 @@ pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
             rows.extend(v.work_order.or(order.map(|(id, _)| id)).map(|id| DocRef::new(Kind::WorkOrder, id)));
             rows.extend(request.map(|id| DocRef::new(Kind::Request, id)));
             // An unplanned visit counts for whoever names its request.
-            if v.work_order.is_none()
-                && let Some((id, request)) = v.request.and_then(|id| Some((id, world.get::<Request>(id)?)))
-            {
-                rows.extend(naming(id, &request, world).into_iter().map(|(id, _)| DocRef::new(Kind::WorkOrder, id)));
+            if let (None, Some(id)) = (v.work_order, v.request) {
+                rows.extend(naming(id, world).into_iter().map(|(id, _)| DocRef::new(Kind::WorkOrder, id)));
             }
         }
         Entity::WorkOrder(w) => {
@@ -116,10 +110,10 @@ pub fn touches(doc: DocRef, entity: &Entity, world: &dyn World) -> Vec<DocRef> {
                 rows.extend(unplanned.into_iter().map(|id| DocRef::new(Kind::Visit, id)));
             }
         }
-        Entity::Request(r) => {
+        Entity::Request(_) => {
             rows.extend(world.children(Kind::Visit, doc.id).into_iter().map(|id| DocRef::new(Kind::Visit, id)));
-            // Its unplanned visit may have come before it, and not have found its job.
-            let orders = naming(doc.id.into(), r, world);
+            // A job without a number of its own shows the request's.
+            let orders = naming(doc.id.into(), world);
             rows.extend(orders.into_iter().map(|(id, _)| DocRef::new(Kind::WorkOrder, id)));
         }
         Entity::FollowUp(f) => rows.extend(f.customer.map(|id| DocRef::new(Kind::Customer, id))),
@@ -223,7 +217,7 @@ pub fn readers(doc: DocRef, entity: &Entity, world: &dyn World) -> BTreeSet<Staf
             orders.into_iter().filter_map(|id| world.get::<WorkOrder>(id)).flat_map(|w| w.ever_assigned()).collect()
         }
         Entity::Request(r) => {
-            let mut who = answering(doc.id.into(), r, world).map(|(_, w)| w.ever_assigned()).unwrap_or_default();
+            let mut who = answering(doc.id.into(), world).map(|(_, w)| w.ever_assigned()).unwrap_or_default();
             who.extend(r.author);
             who
         }
@@ -343,7 +337,7 @@ fn of_customer(id: CustomerId, c: &Customer, world: &dyn World, words: &mut Word
 }
 
 fn of_request(id: RequestId, r: &Request, world: &dyn World, now: Millis, words: &mut Words, row: Summary) -> Summary {
-    let order = answering(id, r, world);
+    let order = answering(id, world);
     let final_number = order.as_ref().and_then(|(_, w)| w.request_number.clone());
     let customer = r.customer.and_then(|id| world.get::<Customer>(id));
     let status = match &order {

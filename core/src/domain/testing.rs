@@ -1,8 +1,8 @@
 //! A world in memory, for tests of the rules.
 
 use super::{
-    Author, Command, ComplaintId, DocId, DocRef, Entity, Kind, Millis, Moment, Rejection, Role, StaffId, Stamp, World,
-    Write, summary,
+    Author, Command, ComplaintId, DocId, DocRef, Entity, Kind, Millis, Moment, Rejection, RequestId, Role, StaffId,
+    Stamp, WorkOrderId, World, Write, summary,
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -28,6 +28,10 @@ impl World for MemoryWorld {
         (self.docs.iter().filter(|(d, e)| d.kind == kind && summary::parent(e) == Some(of)))
             .map(|(d, _)| d.id)
             .collect()
+    }
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
+        self.docs.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {
         let here = |e: &Entity| matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none());

@@ -88,7 +88,7 @@ impl Engine {
             }
             let open = view
                 .get::<crate::domain::Request>(id)
-                .is_some_and(|r| r.withdrawn.is_none() && answering(id.into(), &r, &view).is_none());
+                .is_some_and(|r| r.withdrawn.is_none() && answering(id.into(), &view).is_none());
             if open {
                 today.requests.push(views::show(conn, id)?.line.into());
             }
@@ -147,7 +147,7 @@ impl Engine {
                 }
             }
             Entity::Request(request) => {
-                stages = Some(match answering(doc.id.into(), request, &view) {
+                stages = Some(match answering(doc.id.into(), &view) {
                     Some((id, order)) => order_detail(id, &order).0,
                     None => request_stage(request),
                 });

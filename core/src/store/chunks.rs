@@ -543,11 +543,17 @@ fn covers_own(conn: &Connection, row: &Row, doc: DocId, heads: &[ChangeHash]) ->
     Ok(!held.changes_since(heads).iter().any(|c| c.header.actor.starts_with(device)))
 }
 
-/// Purges a document that was leaving, once nothing of it waits any more.
-pub(super) fn purge_if_done(tx: &Transaction<'_>, doc: DocId) -> Result<()> {
+/// Purges a document that was leaving, once nothing of it waits any more; answers whether it did.
+///
+/// # Errors
+/// The database's.
+pub(crate) fn purge_if_done(tx: &Transaction<'_>, doc: DocId) -> Result<bool> {
     match Row::find(tx, doc)? {
-        Some(row) if row.leaving && row.waiting == 0 && !has_unsent_blobs(tx, doc)? => purge(tx, &row, doc),
-        _ => Ok(()),
+        Some(row) if row.leaving && row.waiting == 0 && !has_unsent_blobs(tx, doc)? => {
+            purge(tx, &row, doc)?;
+            Ok(true)
+        }
+        _ => Ok(false),
     }
 }
 

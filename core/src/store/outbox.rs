@@ -202,7 +202,7 @@ pub fn acknowledge(tx: &Transaction<'_>, doc: DocId, hashes: &[ChangeHash]) -> R
 /// # Errors
 /// The database's.
 pub fn acknowledge_blob(tx: &Transaction<'_>, name: Sha256) -> Result<()> {
-    blobs::acknowledged(tx, name)?.into_iter().try_for_each(|doc| chunks::purge_if_done(tx, doc))
+    blobs::acknowledged(tx, name)?.into_iter().try_for_each(|doc| chunks::purge_if_done(tx, doc).map(drop))
 }
 
 /// Notes that a change was sent and not decided: attempts and the last error.
@@ -252,9 +252,6 @@ pub fn set_aside(
     chunks::decide(tx, row.no, aside.len())?;
     tx.prepare_cached("UPDATE doc SET refused = refused + ?2 WHERE no = ?1")?
         .execute(params![row.no, i64::try_from(aside.len()).unwrap_or(0)])?;
-    if row.leaving {
-        chunks::purge_if_done(tx, doc)?;
-    }
     Ok(aside)
 }
 

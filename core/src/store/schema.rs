@@ -11,7 +11,12 @@ use super::views;
 const APPLICATION: i64 = 0x4f4e_5354;
 
 /// Each brings the schema from its index to the next; released ones never change.
-const MIGRATIONS: &[&str] = &[include_str!("sql/0001.sql"), include_str!("sql/0002.sql"), include_str!("sql/0003.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/0001.sql"),
+    include_str!("sql/0002.sql"),
+    include_str!("sql/0003.sql"),
+    include_str!("sql/0004.sql"),
+];
 
 /// How long to wait for another process that holds the file.
 const BUSY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(5) };

@@ -1,7 +1,7 @@
 //! Rows for screens: written with the document, read without loading it.
 
 use crate::domain::summary::Summary;
-use crate::domain::{DocId, DocRef, Entity, Kind, Millis, SETTINGS, StaffId, World, words};
+use crate::domain::{DocId, DocRef, Entity, Kind, Millis, RequestId, SETTINGS, StaffId, WorkOrderId, World, words};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
 use std::cell::RefCell;
@@ -103,6 +103,10 @@ pub fn put(tx: &Transaction<'_>, summary: &Summary, entity: &Entity) -> Result<(
     }
     if new.parent != old.parent {
         tx.prepare_cached("UPDATE doc SET parent = ?2 WHERE no = ?1")?.execute(params![old.no, new.parent])?;
+    }
+    if let Entity::WorkOrder(order) = entity {
+        tx.prepare_cached("UPDATE doc SET answers = ?2 WHERE no = ?1 AND answers IS NOT ?2")?
+            .execute(params![old.no, order.request.map(|r| *r.as_bytes())])?;
     }
     if (&new.people, new.due, new.open()) != (&old.people, old.due, old.open()) {
         old.unlist(tx, doc.kind)?;
@@ -341,6 +345,9 @@ impl World for View<'_> {
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         self.keep(children(self.conn, kind, of)).unwrap_or_default()
     }
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        self.keep(answers(self.conn, request)).unwrap_or_default()
+    }
     fn coded(&self, code: &str) -> Vec<StaffId> {
         self.keep(coded(self.conn, code)).unwrap_or_default()
     }
@@ -538,6 +545,13 @@ fn children(conn: &Connection, kind: Kind, of: DocId) -> Result<Vec<DocId>> {
     let sql = "SELECT id FROM doc WHERE parent = ?1 AND kind = ?2 ORDER BY no";
     let mut statement = conn.prepare_cached(sql)?;
     let rows = statement.query_map(params![of.as_bytes(), kind.number()], |r| uuid_at(r, 0).map(DocId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The work orders that name a request.
+fn answers(conn: &Connection, request: RequestId) -> Result<Vec<WorkOrderId>> {
+    let mut statement = conn.prepare_cached("SELECT id FROM doc WHERE answers = ?1 ORDER BY no")?;
+    let rows = statement.query_map([request.as_bytes()], |r| uuid_at(r, 0).map(WorkOrderId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -4,7 +4,8 @@ use super::protocol::{EnrolAnswer, TokenRequest};
 use crate::document::{Actor, Doc, reissue};
 use crate::domain::summary::{parent, retitled, summary, touches};
 use crate::domain::{
-    Author, ChangeHash, Customer, DocId, DocRef, Entity, Kind, Millis, Role, StaffId, Stamp, World, WorldExt as _,
+    Author, ChangeHash, Customer, DocId, DocRef, Entity, Kind, Millis, RequestId, Role, StaffId, Stamp, WorkOrderId,
+    World, WorldExt as _,
 };
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -361,6 +362,14 @@ impl World for Overlay<'_> {
         self.children.borrow_mut().entry((kind, of)).or_insert_with(find).clone()
     }
 
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        let stored = self.stored.answers(request).into_iter();
+        let others = stored.filter(|id| !self.docs.contains_key(&DocRef::new(Kind::WorkOrder, *id)));
+        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
+        let new = self.docs.iter().filter(|(_, e)| names(e)).map(|(doc, _)| doc.id.into());
+        others.chain(new).collect()
+    }
+
     fn coded(&self, code: &str) -> Vec<StaffId> {
         // Asked by commands, before anything is written.
         self.stored.coded(code)
@@ -456,8 +465,8 @@ pub(crate) fn set_aside(
     for (hash, why) in refusals {
         moved.extend(outbox::set_aside(tx, doc.id, *hash, why, now)?);
     }
-    if moved.is_empty() || chunks::held(tx, doc.id)?.is_none() {
-        return Ok(moved.len());
+    if moved.is_empty() {
+        return Ok(0);
     }
     let guilty = |h: &ChangeHash| refusals.iter().any(|(hash, why)| hash == h && why.code != DEPENDS);
     let mine =
@@ -479,6 +488,10 @@ pub(crate) fn set_aside(
         if let Some(instead) = again.get(&kept.hash).filter(|_| kept.doc == doc) {
             outbox::written_instead(tx, kept.id, *instead)?;
         }
+    }
+    // Only now: what was written again must be sent first.
+    if chunks::purge_if_done(tx, doc.id)? {
+        written.gone(doc);
     }
     Ok(moved.len())
 }

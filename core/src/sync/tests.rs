@@ -594,6 +594,54 @@ fn a_document_that_left_waits_for_its_unsent_edit() {
     assert_eq!(chunks::digest(device.read()).unwrap(), [0; 32]);
 }
 
+/// Found by the simulation: it went before what rested on the refused edit was written again.
+#[test]
+fn a_document_that_left_waits_for_what_is_written_again() {
+    let (mut device, _) = device(1);
+    let id = doc_ref(Kind::Visit, 1);
+    let mut doc = Doc::new(Kind::Visit);
+    foreign(id, &mut doc, note("x"));
+    let mut session = Session::new(SessionOptions::default());
+    start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &SyncAnswer { docs: vec![delivery(id, &doc)], ..answer(1) }));
+    let guilty = edit(&mut device, id, outcome(Outcome::Completed));
+    let innocent = edit(&mut device, id, note("无辜"));
+    let request = start(&mut session, &mut device);
+    let aside = |code: &str| Fate::SetAside { code: code.into(), field: String::new(), detail: String::new() };
+    let verdicts = [(guilty, aside("not_assigned")), (innocent, aside("depends_on_refused"))];
+    let verdicts = verdicts.map(|(hash, fate)| Verdict { doc: id.id, hash, fate }).to_vec();
+    assert_eq!(pushed(&request), [(id.id, guilty), (id.id, innocent)]);
+    let message = SyncAnswer { verdicts, left: vec![id.id], ..answer(2) };
+    let next = sent(&take(&mut session, &mut device, &message));
+    assert_eq!(pushed(&next).len(), 1, "the innocent edit again");
+    assert!(chunks::held(device.read(), id.id).unwrap().unwrap().leaving, "waits");
+    let refused = outbox::refused(device.read(), false).unwrap();
+    let instead = |hash| refused.iter().find(|r| r.hash == hash).unwrap().instead;
+    assert_eq!((instead(guilty), instead(innocent)), (None, Some(pushed(&next)[0].1)));
+    report(&take(&mut session, &mut device, &SyncAnswer { verdicts: all(&next, &Fate::Accepted), ..answer(3) }));
+    assert!(chunks::held(device.read(), id.id).unwrap().is_none(), "gone with its last edit");
+
+    // Where it left before, and everything waiting is refused.
+    let id = doc_ref(Kind::Visit, 2);
+    let mut session = Session::new(SessionOptions::default());
+    start(&mut session, &mut device);
+    report(&take(&mut session, &mut device, &SyncAnswer { docs: vec![delivery(id, &doc)], ..answer(4) }));
+    edit(&mut device, id, outcome(Outcome::Completed));
+    edit(&mut device, id, note("无辜"));
+    let request = start(&mut session, &mut device);
+    let message = SyncAnswer { verdicts: all(&request, &Fate::Later), left: vec![id.id], ..answer(5) };
+    let next = sent(&take(&mut session, &mut device, &message));
+    let [(_, guilty), (_, innocent)] = pushed(&next)[..] else { panic!("{next:?}") };
+    let verdicts = [(guilty, aside("not_assigned")), (innocent, aside("depends_on_refused"))];
+    let verdicts = verdicts.map(|(hash, fate)| Verdict { doc: id.id, hash, fate }).to_vec();
+    let next = sent(&take(&mut session, &mut device, &SyncAnswer { verdicts, ..answer(6) }));
+    assert_eq!(pushed(&next).len(), 1, "the innocent edit again");
+    let verdicts = all(&next, &aside("not_assigned"));
+    report(&take(&mut session, &mut device, &SyncAnswer { verdicts, ..answer(7) }));
+    assert!(chunks::held(device.read(), id.id).unwrap().is_none(), "nothing is left to be sent");
+    assert_eq!(chunks::digest(device.read()).unwrap(), [0; 32]);
+}
+
 #[test]
 fn a_restored_server_gets_back_what_it_lost_sealed() {
     let (mut device, _) = device(1);

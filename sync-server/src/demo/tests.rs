@@ -9,7 +9,7 @@ use onsite_core::domain::entitlement::of_work_order;
 use onsite_core::domain::stage::{Stage, job_visits, next_call, overdue_call};
 use onsite_core::domain::{
     Appraisal, Complaint, ContractKind, Customer, Date, DocId, DocRef, Entitlement, Entity, FollowUp, Kind, Millis,
-    Quarter, Rule, Settings, StaffId, Suggestion, WorkOrder, World, WorldExt as _, Zone,
+    Quarter, RequestId, Rule, Settings, StaffId, Suggestion, WorkOrder, WorkOrderId, World, WorldExt as _, Zone,
 };
 use onsite_core::env::Env;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +30,10 @@ impl World for All {
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         let own = self.views.iter().filter(|v| v.summary.doc.kind == kind && v.summary.parent == Some(of));
         own.map(|v| v.summary.doc.id).collect()
+    }
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
+        self.entities.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {
         let own = self.views.iter().filter(|v| v.summary.doc.kind == Kind::Staff && v.summary.number == code);

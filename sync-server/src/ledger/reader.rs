@@ -207,15 +207,15 @@ impl World for Reader<'_> {
     }
 
     /// A work order's readers read its request: the links tell which those are.
-    fn answers(&self, request: RequestId) -> Option<Vec<WorkOrderId>> {
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
         let Some(stored) = self.answers.get(&request) else {
             self.missed.borrow_mut().answers.insert(request);
-            return Some(Vec::new());
+            return Vec::new();
         };
         let answers = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
         let over = self.over.iter().filter(|(_, (_, e))| answers(e)).map(|(doc, _)| *doc);
         let all: BTreeSet<DocId> = stored.iter().copied().chain(over).collect();
-        Some(all.into_iter().map(WorkOrderId::from).collect())
+        all.into_iter().map(WorkOrderId::from).collect()
     }
 
     /// The least of what a person's devices say of themselves: one that holds

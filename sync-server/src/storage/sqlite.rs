@@ -8,7 +8,7 @@
 
 use super::apply::{self, Cell, Rows};
 use super::*;
-use onsite_core::domain::{World, summary, words};
+use onsite_core::domain::{RequestId, WorkOrderId, World, summary, words};
 use rusqlite::{
     Connection, OpenFlags, Row, TransactionBehavior, backup, config::DbConfig, params, params_from_iter, types::Value,
 };
@@ -477,6 +477,11 @@ fn put_fact(conn: &Connection, tenant: TenantId, doc: DocRef, status: &str, fact
     Ok(())
 }
 
+fn linked_to(conn: &Connection, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>> {
+    let sql = "SELECT origin FROM link WHERE tenant = ?1 AND target = ?2 ORDER BY origin";
+    all(conn, sql, params![tenant.as_bytes(), doc.as_bytes()], |r| Ok(doc_id(r, 0)?))
+}
+
 /// The read model as the world, where a connection is at hand.
 struct Stored<'a> {
     conn: &'a Connection,
@@ -502,6 +507,10 @@ impl World for Stored<'_> {
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         self.keep(children(self.conn, self.tenant, kind, of))
+    }
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        let linked = self.keep(linked_to(self.conn, self.tenant, request.into()));
+        linked.into_iter().map(WorkOrderId::from).collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {
         self.keep(coded(self.conn, self.tenant, code))
@@ -1440,11 +1449,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn linked_to(&self, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>> {
-        self.look(tenant, |conn| {
-            let sql = "SELECT origin FROM link WHERE tenant = ?1 AND target = ?2 ORDER BY origin";
-            all(conn, sql, params![tenant.as_bytes(), doc.as_bytes()], |r| Ok(doc_id(r, 0)?))
-        })
-        .await
+        self.look(tenant, |conn| linked_to(conn, tenant, doc)).await
     }
 
     async fn waiting(&self, tenant: TenantId) -> Result<Waiting> {

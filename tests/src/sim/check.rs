@@ -6,7 +6,8 @@ use super::world::{Needle, World};
 use onsite_core::document::{Change, Doc};
 use onsite_core::domain::summary::{Summary, parent, summary};
 use onsite_core::domain::{
-    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, SETTINGS, Sha256, StaffId, TenantId,
+    ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, SETTINGS, Sha256, StaffId, TenantId,
+    WorkOrderId,
 };
 use onsite_core::store::blobs::BlobState;
 use onsite_core::store::{Blobs as _, View, chunks, meta, outbox, views};
@@ -62,6 +63,12 @@ impl onsite_core::domain::World for Books {
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         let is = |(id, e): (&DocId, &Entity)| (e.kind() == kind && parent(e) == Some(of)).then_some(*id);
+        self.entities.iter().filter_map(is).collect()
+    }
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        let is = |(id, e): (&DocId, &Entity)| {
+            matches!(e, Entity::WorkOrder(w) if w.request == Some(request)).then(|| (*id).into())
+        };
         self.entities.iter().filter_map(is).collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {

@@ -2,7 +2,7 @@
 
 use super::super::{
     Assignment, Atomic, Channel, Check, ContactLog, DocId, Entity, EventKind, Fen, Flags, ItemId, Mark, Photo,
-    Reasoned, Ruling, VisitEvent,
+    Reasoned, RequestId, Ruling, VisitEvent,
 };
 use super::*;
 use std::collections::BTreeMap;
@@ -12,6 +12,9 @@ const HOUR: i64 = 60 * Millis::MINUTE;
 
 struct Nothing;
 impl World for Nothing {
+    fn answers(&self, _: RequestId) -> Vec<WorkOrderId> {
+        Vec::new()
+    }
     fn coded(&self, _code: &str) -> Vec<StaffId> {
         Vec::new()
     }
@@ -220,6 +223,10 @@ fn a_late_phone_marks_the_decision_as_changed() {
 
 struct Held(BTreeMap<DocRef, Entity>);
 impl World for Held {
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
+        self.0.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
+    }
     fn coded(&self, _code: &str) -> Vec<StaffId> {
         Vec::new()
     }

@@ -3,6 +3,7 @@
 use super::{Case, Check, Decided, again, check, create, edit, no, office};
 use crate::domain::forms_content::{SignoffState, dispatch_content, signoff_state};
 use crate::domain::stage::{job_visits, stage};
+use crate::domain::summary::answering;
 use crate::domain::{
     Analysis, Assignment, Atomic, Booking, Command, Count, Customer, DispatchPatch, Entitlement, EntitlementOverride,
     Feedback, Fen, IncompleteReason, ItemId, Kind, Millis, Outcome, Record as _, Request, RequestId, RequiredItem,
@@ -119,7 +120,7 @@ fn open(c: &mut Case<'_, '_>, command: &Command) -> Decided {
             if written.withdrawn.is_some() {
                 return no("withdrawn", "request", "this request was taken back");
             }
-            unanswered(c, *customer, *request)?;
+            unanswered(c, *request)?;
         }
         reported = written.reported.unwrap_or(reported);
     }
@@ -167,14 +168,12 @@ fn open(c: &mut Case<'_, '_>, command: &Command) -> Decided {
 }
 
 /// A request is answered by one work order, unless that was cancelled.
-fn unanswered(c: &Case<'_, '_>, customer: crate::domain::CustomerId, request: RequestId) -> Check<()> {
-    let orders = c.world.answers(request).unwrap_or_else(|| {
-        c.world.children(Kind::WorkOrder, customer.into()).into_iter().map(WorkOrderId::from).collect()
-    });
-    let taken = orders
-        .into_iter()
-        .any(|id| c.world.get::<WorkOrder>(id).is_some_and(|w| w.request == Some(request) && w.cancelled.is_none()));
-    if taken { no("already_dispatched", "request", "another work order answers this request") } else { Ok(()) }
+fn unanswered(c: &Case<'_, '_>, request: RequestId) -> Check<()> {
+    if answering(request, c.world).is_some_and(|(_, w)| w.cancelled.is_none()) {
+        no("already_dispatched", "request", "another work order answers this request")
+    } else {
+        Ok(())
+    }
 }
 
 fn override_entitlement(c: &mut Case<'_, '_>, id: WorkOrderId, entitlement: Entitlement, reason: &str) -> Decided {

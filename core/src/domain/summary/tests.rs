@@ -11,6 +11,10 @@ use uuid::Uuid;
 #[derive(Default)]
 struct Held(BTreeMap<DocRef, Entity>);
 impl World for Held {
+    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
+        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
+        self.0.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
+    }
     fn coded(&self, _code: &str) -> Vec<StaffId> {
         Vec::new()
     }
@@ -227,6 +231,25 @@ fn a_request_shows_the_stage_of_the_job_that_answers_it() {
     assert_eq!(s.world.row(s.request).status, "awaiting_customer");
     s.world.0.remove(&s.order);
     assert_eq!(s.world.row(s.request).status, "reported");
+}
+
+/// Two who identified an unknown customer at once clash, and the job of the one who loses is for another customer
+/// than its request then; of an unidentified one too, its jobs are what names it.
+#[test]
+fn a_request_is_answered_by_what_names_it_whatever_customer_each_has() {
+    for customer in [Some(id(11)), None] {
+        let mut s = scene();
+        let Entity::Request(request) = s.world.0[&s.request].clone() else { panic!() };
+        s.world.put(s.request.id, Entity::Request(Request { customer, ..request }));
+        assert_eq!(s.world.row(s.request).status, "awaiting_customer");
+        assert_eq!(s.world.row(s.request).number, "BX-2026-0001");
+        assert!(s.world.touches(s.unplanned).contains(&s.order));
+        assert!(s.world.touches(s.request).contains(&s.order));
+        assert!(s.world.readers(s.unplanned).contains(&tech(2)));
+        // It is there before its request as well.
+        s.world.0.remove(&s.request);
+        assert!(s.world.touches(s.unplanned).contains(&s.order));
+    }
 }
 
 #[test]
