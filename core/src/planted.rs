@@ -41,7 +41,7 @@ pub enum Bug {
     ReconcileIgnored,
     /// A restored server's newer seal replaces the one over what it lost.
     SealReplaced,
-    /// What a refused edit made innocent edits rest on is forgotten when they are written again.
+    /// Innocent edits that rest on refused ones are not written again.
     RestForgotten,
     /// A change is stored, and not queued to be sent.
     NotQueued,
@@ -89,7 +89,7 @@ impl Bug {
             Self::AckOnFailure => "an exchange that failed counts as acknowledged",
             Self::ReconcileIgnored => "a restored server is not compared with",
             Self::SealReplaced => "a restored server's newer seal replaces the one over what it lost",
-            Self::RestForgotten => "innocent edits are written again without regard to the refused ones they rest on",
+            Self::RestForgotten => "innocent edits that rest on refused ones are not written again",
             Self::NotQueued => "a change is stored and not queued to be sent",
         }
     }

@@ -97,6 +97,7 @@ pub(super) fn all(world: &mut World) -> Checked {
         }
         acknowledged(world, &books)?;
         refusals_kept(world, at, &books)?;
+        innocents_written_again(world, at, &books)?;
         nothing_vanished(world, at, &books)?;
     }
     Ok(())
@@ -327,6 +328,40 @@ fn refusals_kept(world: &World, company: usize, books: &Books) -> Checked {
         }
     }
     Ok(())
+}
+
+/// Innocent edits that rest on a refused one were written again, but for those in a document that was refused whole.
+fn innocents_written_again(world: &World, company: usize, books: &Books) -> Checked {
+    for (n, phone) in world.phones.iter().enumerate().filter(|(_, p)| p.company == company && !p.wiped) {
+        let conn = phone.disk.store.read();
+        let device = meta::actor(conn).map_err(text)?.device;
+        let refused = outbox::refused(conn, false).map_err(text)?;
+        let headers = refused.iter().map(|r| Ok((r.hash, Change::parse(r.bytes.clone())?.header)));
+        let headers: BTreeMap<_, _> = headers.collect::<onsite_core::Result<_>>().map_err(text)?;
+        for row in refused.iter().filter(|r| r.why.code == "depends_on_refused" && r.instead.is_none()) {
+            if headers[&row.hash].author().is_none_or(|a| a.device != device) || !sets_a_value(&row.bytes) {
+                continue;
+            }
+            let (mut left, mut seen) = (vec![row.hash], BTreeSet::new());
+            while let Some(hash) = left.pop().filter(|h| seen.insert(*h)) {
+                must(!books.log.contains(&(row.doc.id, hash)), || {
+                    format!("phone {n}: {} of {} is innocent and was not written again", row.hash, row.doc.id)
+                })?;
+                left.extend(headers.get(&hash).into_iter().flat_map(|h| h.deps.iter().copied()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a change sets a value that stands by itself: that can always be written again.
+fn sets_a_value(bytes: &[u8]) -> bool {
+    use automerge::ScalarValue;
+    use automerge::legacy::{ObjectId, OpType};
+    let Ok(change) = automerge::Change::try_from(bytes) else { return false };
+    let alone = |action: &OpType| matches!(action, OpType::Put(value) if !matches!(value, ScalarValue::Counter(_)));
+    let operations = automerge::ExpandedChange::from(&change).operations;
+    operations.iter().any(|op| op.obj == ObjectId::Root && alone(&op.action))
 }
 
 /// Everything written on a phone that is still somebody's is in the server's documents, or visibly refused.

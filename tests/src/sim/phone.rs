@@ -8,7 +8,7 @@ use onsite_core::domain::{ChangeHash, DeviceId, DocId, DocRef, Kind, Millis, Sha
 use onsite_core::env::SeededEnv;
 use onsite_core::error::{Error, Result};
 use onsite_core::store::blobs::{Incoming, MemoryBlobs};
-use onsite_core::store::outbox::Lane;
+use onsite_core::store::outbox::{self, Lane};
 use onsite_core::store::{Blobs, Store, View, chunks, meta, views};
 use onsite_core::sync::protocol::EnrolAnswer;
 use onsite_core::sync::session::{Effect, Event, Session, SessionOptions};
@@ -304,6 +304,11 @@ impl Phone {
         let mut statement = self.disk.store.read().prepare_cached(sql)?;
         let rows = statement.query_map([kind.number()], |r| r.get::<_, [u8; 16]>(0))?;
         Ok(rows.map(|id| Ok(DocId(uuid::Uuid::from_bytes(id?)))).collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// How many changes wait to be sent.
+    pub(super) fn waiting(&self) -> Result<u64> {
+        Ok(outbox::account(self.disk.store.read())?.changes)
     }
 
     /// The newest change that waits of a document.

@@ -765,10 +765,15 @@ impl World {
             self.phones[n].flight = None;
         }
         self.phones[n].wait = None;
+        let failed = matches!(&event, Event::Failed(failure) if failure.code != "device_revoked");
+        let waited = if failed { self.phones[n].waiting().map_err(text)? } else { 0 };
         let effects = match self.phones[n].handle(event) {
             Ok(effects) => effects,
             Err(e) => return self.phone_failed(n, &e),
         };
+        if failed && self.phones[n].waiting().map_err(text)? < waited {
+            return Err(format!("phone {n}: what was sent in an exchange that failed waits no more"));
+        }
         // The device has it in its file now: from here on it must never be lost.
         let tenant = self.phones[n].tenant;
         self.phones[n].heard_refused.extend(refused);
