@@ -221,7 +221,8 @@ pub fn attempted(tx: &Transaction<'_>, doc: DocId, hash: ChangeHash, error: &str
 /// The server refused a change: it and the waiting changes that depend on it
 /// move out of the outbox into the refused ones, bytes and all. Returns
 /// what moved, dependencies first; empty where it was not waiting.
-/// The document is then rebuilt without them ([`super::chunks::rebuild`]).
+/// The document is then rebuilt without them ([`super::chunks::rebuild`]); one that was leaving goes only once
+/// what was written again has been sent.
 ///
 /// # Errors
 /// The database's.

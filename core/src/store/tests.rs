@@ -1147,7 +1147,9 @@ proptest! {
                     prop_assert_eq!(&aside, &gone);
                     refused += gone.len() as u64;
                     m.waiting.retain(|c| !gone.contains(&c.header.hash));
-                    if m.leaving && m.waiting.is_empty() {
+                    let done = m.leaving && m.waiting.is_empty();
+                    prop_assert_eq!(store.commit(|tx| chunks::purge_if_done(tx, id.id)).unwrap(), done);
+                    if done {
                         model.remove(&d);
                         continue;
                     }
