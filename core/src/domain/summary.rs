@@ -58,6 +58,11 @@ pub fn parent(entity: &Entity) -> Option<DocId> {
     }
 }
 
+/// Whether this is a work order that names a request, and so answers it.
+pub fn answers(entity: &Entity, request: RequestId) -> bool {
+    matches!(entity, Entity::WorkOrder(w) if w.request == Some(request))
+}
+
 /// Stands for every member of staff among [`readers`].
 pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
 

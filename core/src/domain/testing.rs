@@ -30,8 +30,7 @@ impl World for MemoryWorld {
             .collect()
     }
     fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
-        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
-        self.docs.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
+        self.docs.iter().filter(|(_, e)| summary::answers(e, request)).map(|(d, _)| d.id.into()).collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {
         let here = |e: &Entity| matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none());

@@ -2,7 +2,7 @@
 
 use super::protocol::{EnrolAnswer, TokenRequest};
 use crate::document::{Actor, Doc, reissue};
-use crate::domain::summary::{parent, retitled, summary, touches};
+use crate::domain::summary::{answers, parent, retitled, summary, touches};
 use crate::domain::{
     Author, ChangeHash, Customer, DocId, DocRef, Entity, Kind, Millis, RequestId, Role, StaffId, Stamp, WorkOrderId,
     World, WorldExt as _,
@@ -365,8 +365,7 @@ impl World for Overlay<'_> {
     fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
         let stored = self.stored.answers(request).into_iter();
         let others = stored.filter(|id| !self.docs.contains_key(&DocRef::new(Kind::WorkOrder, *id)));
-        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
-        let new = self.docs.iter().filter(|(_, e)| names(e)).map(|(doc, _)| doc.id.into());
+        let new = self.docs.iter().filter(|(_, e)| answers(e, request)).map(|(doc, _)| doc.id.into());
         others.chain(new).collect()
     }
 

@@ -32,8 +32,11 @@ impl World for All {
         own.map(|v| v.summary.doc.id).collect()
     }
     fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
-        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
-        self.entities.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
+        self.entities
+            .iter()
+            .filter(|(_, e)| onsite_core::domain::summary::answers(e, request))
+            .map(|(d, _)| d.id.into())
+            .collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {
         let own = self.views.iter().filter(|v| v.summary.doc.kind == Kind::Staff && v.summary.number == code);

@@ -212,8 +212,7 @@ impl World for Reader<'_> {
             self.missed.borrow_mut().answers.insert(request);
             return Vec::new();
         };
-        let answers = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
-        let over = self.over.iter().filter(|(_, (_, e))| answers(e)).map(|(doc, _)| *doc);
+        let over = self.over.iter().filter(|(_, (_, e))| summary::answers(e, request)).map(|(doc, _)| *doc);
         let all: BTreeSet<DocId> = stored.iter().copied().chain(over).collect();
         all.into_iter().map(WorkOrderId::from).collect()
     }

@@ -4,7 +4,7 @@ use super::phone::{Phone, has_key};
 use super::store::short;
 use super::world::{Needle, World};
 use onsite_core::document::{Change, Doc};
-use onsite_core::domain::summary::{Summary, parent, summary};
+use onsite_core::domain::summary::{Summary, answers, parent, summary};
 use onsite_core::domain::{
     ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, RequestId, SETTINGS, Sha256, StaffId, TenantId,
     WorkOrderId,
@@ -66,9 +66,7 @@ impl onsite_core::domain::World for Books {
         self.entities.iter().filter_map(is).collect()
     }
     fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
-        let is = |(id, e): (&DocId, &Entity)| {
-            matches!(e, Entity::WorkOrder(w) if w.request == Some(request)).then(|| (*id).into())
-        };
+        let is = |(id, e): (&DocId, &Entity)| answers(e, request).then(|| (*id).into());
         self.entities.iter().filter_map(is).collect()
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {

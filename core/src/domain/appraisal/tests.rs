@@ -224,8 +224,7 @@ fn a_late_phone_marks_the_decision_as_changed() {
 struct Held(BTreeMap<DocRef, Entity>);
 impl World for Held {
     fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
-        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
-        self.0.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
+        self.0.iter().filter(|(_, e)| super::super::summary::answers(e, request)).map(|(d, _)| d.id.into()).collect()
     }
     fn coded(&self, _code: &str) -> Vec<StaffId> {
         Vec::new()

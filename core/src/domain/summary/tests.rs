@@ -12,8 +12,7 @@ use uuid::Uuid;
 struct Held(BTreeMap<DocRef, Entity>);
 impl World for Held {
     fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
-        let names = |e: &Entity| matches!(e, Entity::WorkOrder(w) if w.request == Some(request));
-        self.0.iter().filter(|(_, e)| names(e)).map(|(d, _)| d.id.into()).collect()
+        self.0.iter().filter(|(_, e)| answers(e, request)).map(|(d, _)| d.id.into()).collect()
     }
     fn coded(&self, _code: &str) -> Vec<StaffId> {
         Vec::new()
