@@ -105,21 +105,16 @@ fn replay(
     refused: &HashSet<ChangeHash>,
     actor: Actor,
 ) -> Result<Reissued> {
-    let mut ends: HashMap<ChangeHash, u64> =
-        accepted.inner.get_changes_meta(&[]).into_iter().map(|m| (ChangeHash(m.hash.0), m.max_op)).collect();
+    let held = accepted.inner.get_changes_meta(&[]);
+    let mut ends: HashMap<ChangeHash, u64> = held.iter().map(|m| (ChangeHash(m.hash.0), m.max_op)).collect();
     let new_actor = ActorId::from(actor.to_bytes());
-    let mut last = accepted
-        .inner
-        .get_changes_meta(&[])
-        .into_iter()
-        .filter(|m| *m.actor == new_actor)
-        .max_by_key(|m| m.seq)
-        .map(|m| (ChangeHash(m.hash.0), m.seq));
+    let mut last =
+        held.iter().filter(|m| *m.actor == new_actor).max_by_key(|m| m.seq).map(|m| (ChangeHash(m.hash.0), m.seq));
     let mut max = ends.values().copied().max().unwrap_or_default();
     // What stands in for an old change as a parent: its new one, or its own parents' stand-ins.
     let mut stands: HashMap<ChangeHash, Vec<ChangeHash>> = HashMap::new();
     let mut fates = Fates::default();
-    for meta in accepted.inner.get_changes_meta(&[]) {
+    for meta in &held {
         fates.here.entry(meta.actor.as_ref().clone()).or_default().push(meta.start_op..=meta.max_op);
     }
     let mut out = Reissued { changes: Vec::new(), map: HashMap::new() };

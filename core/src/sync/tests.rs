@@ -608,8 +608,11 @@ fn a_document_that_left_waits_for_what_is_written_again() {
     let innocent = edit(&mut device, id, note("无辜"));
     let request = start(&mut session, &mut device);
     let aside = |code: &str| Fate::SetAside { code: code.into(), field: String::new(), detail: String::new() };
-    let verdicts = [(guilty, aside("not_assigned")), (innocent, aside("depends_on_refused"))];
-    let verdicts = verdicts.map(|(hash, fate)| Verdict { doc: id.id, hash, fate }).to_vec();
+    let both_aside = |id: DocRef, guilty, innocent| {
+        let fates = [(guilty, aside("not_assigned")), (innocent, aside("depends_on_refused"))];
+        fates.map(|(hash, fate)| Verdict { doc: id.id, hash, fate }).to_vec()
+    };
+    let verdicts = both_aside(id, guilty, innocent);
     assert_eq!(pushed(&request), [(id.id, guilty), (id.id, innocent)]);
     let message = SyncAnswer { verdicts, left: vec![id.id], ..answer(2) };
     let next = sent(&take(&mut session, &mut device, &message));
@@ -632,8 +635,7 @@ fn a_document_that_left_waits_for_what_is_written_again() {
     let message = SyncAnswer { verdicts: all(&request, &Fate::Later), left: vec![id.id], ..answer(5) };
     let next = sent(&take(&mut session, &mut device, &message));
     let [(_, guilty), (_, innocent)] = pushed(&next)[..] else { panic!("{next:?}") };
-    let verdicts = [(guilty, aside("not_assigned")), (innocent, aside("depends_on_refused"))];
-    let verdicts = verdicts.map(|(hash, fate)| Verdict { doc: id.id, hash, fate }).to_vec();
+    let verdicts = both_aside(id, guilty, innocent);
     let next = sent(&take(&mut session, &mut device, &SyncAnswer { verdicts, ..answer(6) }));
     assert_eq!(pushed(&next).len(), 1, "the innocent edit again");
     let verdicts = all(&next, &aside("not_assigned"));
