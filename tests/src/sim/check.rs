@@ -341,7 +341,10 @@ fn innocents_written_again(world: &World, company: usize, books: &Books) -> Chec
                 continue;
             }
             let (mut left, mut seen) = (vec![row.hash], BTreeSet::new());
-            while let Some(hash) = left.pop().filter(|h| seen.insert(*h)) {
+            while let Some(hash) = left.pop() {
+                if !seen.insert(hash) {
+                    continue;
+                }
                 must(!books.log.contains(&(row.doc.id, hash)), || {
                     format!("phone {n}: {} of {} is innocent and was not written again", row.hash, row.doc.id)
                 })?;
