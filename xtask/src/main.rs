@@ -408,6 +408,10 @@ fn bench(peers: bool, args: &[String]) -> Result<()> {
         }
         return run("cargo", &all, &[]);
     }
+    // The page's first paint is seen in a browser.
+    if args.first().is_none_or(|what| what == "office") {
+        install_what_is_missing()?;
+    }
     // Both at once, so that they share what they are built of.
     let build = ["build", "--release", "--locked", "-p", "onsite-server", "-p", "onsite-e2e"];
     run("cargo", &[&build[..], &["--bin", "onsite", "--bin", "load"]].concat(), &[])?;

@@ -2,7 +2,7 @@
 
 use super::settings;
 use super::shown::{Document, Row};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::facts::{self, AppraisalFact, ComplaintFact, StaffFact, StatementFact};
 use crate::ledger::Ledger;
 use crate::ledger::reader::Reader;
@@ -10,14 +10,14 @@ use crate::storage::{FactQuery, View};
 use onsite_core::domain::appraisal::{self, Grievance, Proposal, Verdict};
 use onsite_core::domain::stage::job_visits;
 use onsite_core::domain::{
-    Appraisal, AppraisalId, Complaint, ComplaintId, DocId, Entity, Kind, Millis, Quarter, Rule, StaffId, Suggestion,
-    SuggestionId, TenantId, WorkOrder, World, WorldExt as _, Zone,
+    Appraisal, AppraisalId, Complaint, ComplaintId, DocId, DocRef, Entity, Kind, Millis, Quarter, Rule, StaffId,
+    Suggestion, SuggestionId, TenantId, WorkOrder, World, WorldExt as _, Zone,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
-/// Most complaints and suggestions looked at for a part.
+/// Most complaints and suggestions looked at for an answer.
 const MOST: usize = 2_000;
 
 /// A proposal, as it is to be decided or was.
@@ -40,7 +40,7 @@ pub struct ProposalShown {
 }
 
 /// Where a proposal belongs. Unknown never punishes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ProposalPart)]
 pub enum Part {
@@ -78,13 +78,45 @@ impl Part {
     }
 }
 
-/// A part of the proposals.
+/// Some of the proposals.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ProposalPage {
-    /// Its proposals.
+    /// They themselves.
     pub rows: Vec<ProposalShown>,
     /// Ask again with this as `after` for those of older complaints and suggestions.
     pub next: Option<DocId>,
+    /// How many there are, wherever they belong.
+    pub counts: PartCounts,
+}
+
+/// How many proposals belong where, of the 2,000 complaints and suggestions looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, ToSchema)]
+pub struct PartCounts {
+    /// To be decided.
+    pub waiting: u64,
+    /// Of which too little is known.
+    pub unknown: u64,
+    /// Whose conditions are not met.
+    pub not_met: u64,
+    /// Decided.
+    pub decided: u64,
+    /// There are older complaints and suggestions, which are not counted.
+    pub more: bool,
+}
+
+impl PartCounts {
+    fn of(judged: &[Judged], more: bool) -> Self {
+        let mut counts = Self { more, ..Self::default() };
+        for one in judged {
+            *match one.part {
+                Part::Waiting => &mut counts.waiting,
+                Part::Unknown => &mut counts.unknown,
+                Part::NotMet => &mut counts.not_met,
+                Part::Decided => &mut counts.decided,
+            } += 1;
+        }
+        counts
+    }
 }
 
 /// Which proposals are asked for. All conditions hold together.
@@ -92,6 +124,8 @@ pub struct ProposalPage {
 pub struct Wanted {
     /// Only those not decided, or whose evidence has changed since.
     pub open: bool,
+    /// Only those that belong here.
+    pub part: Option<Part>,
     /// Only about this person.
     pub staff: Option<StaffId>,
     /// Of this quarter's complaints and suggestions, and its rewards; else of all, with the rewards of the
@@ -101,7 +135,7 @@ pub struct Wanted {
     pub subject: Option<DocId>,
     /// Goes on after this complaint or suggestion; the rewards of a quarter are in the first part.
     pub after: Option<DocId>,
-    /// Complaints and suggestions looked at; 0 and more than 2,000: 2,000.
+    /// Goes no further once there are so many, but for others of the same complaint; 0: as many as there are.
     pub limit: usize,
 }
 
@@ -143,10 +177,26 @@ impl Known {
     }
 }
 
+/// A proposal, and what was decided about it.
+struct Judged {
+    proposal: Proposal,
+    decision: Option<(DocId, Appraisal)>,
+    changed_since: bool,
+    part: Part,
+}
+
+impl Judged {
+    /// The complaint or suggestion it is about; a quarter's reward is about neither.
+    fn subject(&self) -> Option<DocId> {
+        let Proposal { complaint, suggestion, .. } = self.proposal;
+        complaint.map(DocId::from).or(suggestion.map(DocId::from))
+    }
+}
+
 /// What proposals are derived from.
 struct Subjects {
-    complaints: Vec<ComplaintId>,
-    suggestions: Vec<SuggestionId>,
+    /// Complaints and suggestions, newest first.
+    docs: Vec<DocRef>,
     technicians: Vec<StaffId>,
     quarter: Quarter,
 }
@@ -155,14 +205,6 @@ impl Subjects {
     fn derive(&self, staff: Option<StaffId>, now: Millis, world: &dyn World) -> Vec<Proposal> {
         let settings = world.settings();
         let mut out = Vec::new();
-        for id in &self.complaints {
-            let Some(complaint) = world.get::<Complaint>(*id) else { continue };
-            let order = complaint.work_order.and_then(|w| Some((w, world.get::<WorkOrder>(w)?)));
-            let visits = order.as_ref().map(|(id, w)| job_visits(*id, w, world)).unwrap_or_default();
-            let order = order.as_ref().map(|(id, w)| (*id, w));
-            let grievance = Grievance { id: *id, complaint: &complaint, order, visits: &visits };
-            out.extend(appraisal::for_complaint(grievance, &settings, &|staff| world.synced_until(staff)));
-        }
         let zone = Zone::of(&settings);
         let inside = world.complaints(self.quarter.start(zone), self.quarter.end(zone)).unwrap_or_default();
         let inside: Vec<_> = inside.into_iter().filter_map(|id| Some((id, world.get::<Complaint>(id)?))).collect();
@@ -170,11 +212,22 @@ impl Subjects {
             let synced = world.synced_until(*staff);
             out.push(appraisal::for_quarter(self.quarter, *staff, &inside, synced, now, world));
         }
-        for id in &self.suggestions {
-            let Some(suggestion) = world.get::<Suggestion>(*id) else { continue };
-            let rulings: Vec<Appraisal> =
-                world.children(Kind::Appraisal, (*id).into()).into_iter().filter_map(|a| world.get(a)).collect();
-            out.push(appraisal::for_suggestion(*id, &suggestion, &rulings));
+        for doc in &self.docs {
+            if doc.kind == Kind::Suggestion {
+                let id = SuggestionId::from(doc.id);
+                let Some(suggestion) = world.get::<Suggestion>(id) else { continue };
+                let rulings: Vec<Appraisal> =
+                    world.children(Kind::Appraisal, doc.id).into_iter().filter_map(|a| world.get(a)).collect();
+                out.push(appraisal::for_suggestion(id, &suggestion, &rulings));
+                continue;
+            }
+            let id = ComplaintId::from(doc.id);
+            let Some(complaint) = world.get::<Complaint>(id) else { continue };
+            let order = complaint.work_order.and_then(|w| Some((w, world.get::<WorkOrder>(w)?)));
+            let visits = order.as_ref().map(|(id, w)| job_visits(*id, w, world)).unwrap_or_default();
+            let order = order.as_ref().map(|(id, w)| (*id, w));
+            let grievance = Grievance { id, complaint: &complaint, order, visits: &visits };
+            out.extend(appraisal::for_complaint(grievance, &settings, &|staff| world.synced_until(staff)));
         }
         out.retain(|p| staff.is_none_or(|s| p.staff == Some(s)));
         out
@@ -182,25 +235,69 @@ impl Subjects {
 }
 
 impl Ledger {
-    /// Proposals of the rules about the newest complaints and suggestions, or those after a place: P1 to P3 of
-    /// complaints, newest first, then R1, then R2.
+    /// Proposals of the rules: R1 of a quarter, then P1 to P3 and R2 of complaints and suggestions, newest first,
+    /// or of those after a place.
     ///
     /// # Errors
     /// The storage's.
     pub async fn proposals(&self, tenant: TenantId, wanted: &Wanted) -> Result<ProposalPage> {
         let known = Known::of(self, tenant).await?;
-        let (proposals, next) = self.derived(tenant, wanted).await?;
+        let (mut found, mut next) = self.judged(tenant, wanted, &known).await?;
+        let counts = PartCounts::of(&found, next.is_some());
+        found.retain(|one| wanted.part.is_none_or(|part| part == one.part));
+        found.retain(|one| !wanted.open || one.part != Part::Decided);
+        if let Some(last) = wanted.limit.checked_sub(1).and_then(|n| found.get(n)).map(Judged::subject) {
+            let rest = found.iter().skip(wanted.limit).take_while(|one| one.subject() == last).count();
+            if wanted.limit + rest < found.len() {
+                found.truncate(wanted.limit + rest);
+                // After the rewards come all that have a place.
+                next = last.or(Some(DocId(uuid::Uuid::max())));
+            }
+        }
         let mut ids: Vec<DocId> = Vec::new();
-        for proposal in &proposals {
-            ids.extend(known.decisions(proposal));
-            ids.extend(known.replies(proposal));
-            ids.extend(proposal.complaint.map(DocId::from).or(proposal.suggestion.map(DocId::from)));
+        for one in &found {
+            ids.extend(known.replies(&one.proposal).chain(one.subject()));
         }
         ids.sort_unstable();
         ids.dedup();
-        let views = self.storage().views(tenant, &ids).await?;
-        let views: HashMap<DocId, View> = views.into_iter().map(|v| (v.summary.doc.id, v)).collect();
-        let mut shown = Vec::new();
+        let views = self.by_id(tenant, &ids).await?;
+        let mut rows = Vec::new();
+        for one in found {
+            let mut statements = Vec::new();
+            for view in known.replies(&one.proposal).filter_map(|id| views.get(&id)) {
+                let said = Document::of(view)?;
+                // What one technician says of a complaint is no word of another's.
+                if matches!(&said.entity, Entity::Statement(s) if s.author == one.proposal.staff) {
+                    statements.push(said);
+                }
+            }
+            let subject = one.subject().and_then(|id| views.get(&id)).map(Row::from);
+            let Judged { proposal, decision, changed_since, part } = one;
+            let (decision_id, decision) = decision.map(|(id, a)| (AppraisalId::from(id), a)).unzip();
+            rows.push(ProposalShown { proposal, decision, decision_id, changed_since, statements, subject, part });
+        }
+        Ok(ProposalPage { rows, next, counts })
+    }
+
+    /// How many proposals wait for a decision: those whose conditions are met, of the newest complaints and
+    /// suggestions.
+    pub(crate) async fn proposals_open(&self, tenant: TenantId) -> Result<u64> {
+        let known = Known::of(self, tenant).await?;
+        let (found, _) = self.judged(tenant, &Wanted::default(), &known).await?;
+        let open = |one: &&Judged| one.part == Part::Waiting && one.proposal.verdict == Verdict::Proposed;
+        Ok(found.iter().filter(open).count() as u64)
+    }
+
+    async fn by_id(&self, tenant: TenantId, ids: &[DocId]) -> Result<HashMap<DocId, View>> {
+        Ok(self.storage().views(tenant, ids).await?.into_iter().map(|v| (v.summary.doc.id, v)).collect())
+    }
+
+    /// Proposals with what was decided; wherever they belong.
+    async fn judged(&self, tenant: TenantId, wanted: &Wanted, known: &Known) -> Result<(Vec<Judged>, Option<DocId>)> {
+        let (proposals, next) = self.derived(tenant, wanted).await?;
+        let ids: Vec<DocId> = proposals.iter().flat_map(|p| known.decisions(p)).copied().collect();
+        let views = self.by_id(tenant, &ids).await?;
+        let mut judged = Vec::with_capacity(proposals.len());
         for proposal in proposals {
             let mut decision: Option<(DocId, Appraisal)> = None;
             for id in known.decisions(&proposal) {
@@ -212,38 +309,10 @@ impl Ledger {
                 }
             }
             let changed_since = decision.as_ref().is_some_and(|(_, a)| appraisal::changed_since(a, &proposal));
-            if wanted.open && decision.is_some() && !changed_since {
-                continue;
-            }
-            let mut statements = Vec::new();
-            for view in known.replies(&proposal).filter_map(|id| views.get(&id)) {
-                let said = Document::of(view)?;
-                // What one technician says of a complaint is no word of another's.
-                if matches!(&said.entity, Entity::Statement(s) if s.author == proposal.staff) {
-                    statements.push(said);
-                }
-            }
-            let subject = proposal.complaint.map(DocId::from).or(proposal.suggestion.map(DocId::from));
-            let (decision_id, decision) = decision.map(|(id, a)| (AppraisalId::from(id), a)).unzip();
-            shown.push(ProposalShown {
-                part: Part::of(&proposal, decision.is_some(), changed_since),
-                subject: subject.and_then(|id| views.get(&id)).map(Row::from),
-                decision,
-                decision_id,
-                changed_since,
-                statements,
-                proposal,
-            });
+            let part = Part::of(&proposal, decision.is_some(), changed_since);
+            judged.push(Judged { proposal, decision, changed_since, part });
         }
-        Ok(ProposalPage { rows: shown, next })
-    }
-
-    /// How many proposals wait for a decision: those whose conditions are met, of the newest complaints and
-    /// suggestions.
-    pub(crate) async fn proposals_open(&self, tenant: TenantId) -> Result<u64> {
-        let wanted = Wanted { open: true, ..Wanted::default() };
-        let shown = self.proposals(tenant, &wanted).await?.rows;
-        Ok(shown.iter().filter(|p| p.proposal.verdict == Verdict::Proposed).count() as u64)
+        Ok((judged, next))
     }
 
     async fn derived(&self, tenant: TenantId, wanted: &Wanted) -> Result<(Vec<Proposal>, Option<DocId>)> {
@@ -251,29 +320,28 @@ impl Ledger {
         let zone = Zone::of(&settings(self, tenant).await?);
         let quarter = wanted.quarter.unwrap_or_else(|| Quarter::of(zone.day(now)).previous());
         let starts = wanted.quarter.map(|q| (q.start(zone), q.end(zone)));
-        let of = async |kind| {
-            let mut rows = self.storage().facts(tenant, &FactQuery { starts, ..FactQuery::all(kind) }).await?;
-            rows.retain(|row| {
-                wanted.subject.is_none_or(|s| s == row.doc) && wanted.after.is_none_or(|after| row.doc < after)
-            });
-            rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.doc));
-            Ok::<_, Error>(rows)
-        };
-        let (mut complaints, mut suggestions) = (of(Kind::Complaint).await?, of(Kind::Suggestion).await?);
-        let mut places: Vec<DocId> = complaints.iter().chain(&suggestions).map(|row| row.doc).collect();
-        places.sort_unstable_by(|a, b| b.cmp(a));
-        let limit = if wanted.limit == 0 { MOST } else { wanted.limit.min(MOST) };
-        let next = places.get(limit - 1).copied().filter(|_| places.len() > limit);
-        if let Some(last) = next {
-            complaints.retain(|row| row.doc >= last);
-            suggestions.retain(|row| row.doc >= last);
+        let (mut docs, mut jobs) = (Vec::new(), HashMap::new());
+        for kind in [Kind::Complaint, Kind::Suggestion] {
+            for row in self.storage().facts(tenant, &FactQuery { starts, ..FactQuery::all(kind) }).await? {
+                let asked = wanted.subject.is_none_or(|s| s == row.doc) && wanted.after.is_none_or(|a| row.doc < a);
+                if !asked {
+                    continue;
+                }
+                if kind == Kind::Complaint {
+                    jobs.extend(facts::read::<ComplaintFact>(&row)?.job.map(|job| (row.doc, DocId::from(job))));
+                }
+                docs.push(DocRef { kind, id: row.doc });
+            }
         }
+        docs.sort_unstable_by_key(|doc| std::cmp::Reverse(doc.id));
+        let next = docs.get(MOST - 1).map(|last| last.id).filter(|_| docs.len() > MOST);
+        docs.truncate(MOST);
         let mut reader = Reader::new(self.storage(), tenant);
-        let mut docs: Vec<DocId> = complaints.iter().chain(&suggestions).map(|r| r.doc).collect();
-        for row in &complaints {
-            docs.extend(facts::read::<ComplaintFact>(row)?.job.map(DocId::from));
+        let mut read: Vec<DocId> = Vec::new();
+        for doc in &docs {
+            read.extend([doc.id].iter().chain(jobs.get(&doc.id)));
         }
-        reader.prefetch(docs).await?;
+        reader.prefetch(read).await?;
         let mut technicians = Vec::new();
         let active = FactQuery { statuses: vec!["active".into()], ..FactQuery::all(Kind::Staff) };
         // The rewards of a quarter are no document's: they come once.
@@ -285,12 +353,7 @@ impl Ledger {
                 technicians.push(staff);
             }
         }
-        let subjects = Subjects {
-            complaints: complaints.iter().map(|r| r.doc.into()).collect(),
-            suggestions: suggestions.iter().map(|r| r.doc.into()).collect(),
-            technicians,
-            quarter,
-        };
+        let subjects = Subjects { docs, technicians, quarter };
         Ok((reader.ask(|w| subjects.derive(wanted.staff, now, w)).await?, next))
     }
 }

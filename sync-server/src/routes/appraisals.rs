@@ -1,7 +1,7 @@
 //! Proposed penalties and rewards; figures.
 
 use super::{Asked, Office, Shown};
-use crate::office::appraisals::{ProposalPage, Wanted};
+use crate::office::appraisals::{Part, ProposalPage, Wanted};
 use crate::office::figures::{CasesWanted, Counted, Days, FigureCases, FiguresOf, FiguresShown, Step};
 use crate::{App, error::Error};
 use axum::extract::State;
@@ -11,6 +11,10 @@ use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
+/// Proposals in an answer where nothing is said.
+const PROPOSALS: usize = 50;
+/// Most of them in one.
+const MOST_PROPOSALS: usize = 500;
 /// Cases of a figure in an answer where nothing is said.
 const CASES: usize = 50;
 /// Most of them in one.
@@ -23,6 +27,8 @@ const MOST_CASES: usize = 200;
 pub(super) struct ProposalsAsked {
     /// Only those not decided, or whose evidence has changed since.
     open: bool,
+    /// Only those that belong here.
+    part: Option<Part>,
     /// Only about this person.
     staff: Option<StaffId>,
     /// Such as `2026Q3`: of its complaints and suggestions, and its rewards. Where absent: of all, with the
@@ -32,12 +38,12 @@ pub(super) struct ProposalsAsked {
     subject: Option<DocId>,
     /// Goes on after this place: `next` of an earlier part.
     after: Option<DocId>,
-    /// Complaints and suggestions that are looked at: 2000 where absent, and at most.
-    limit: usize,
+    /// Proposals, but for others of the last one's complaint: 50 where absent, 500 at most.
+    limit: Option<usize>,
 }
 
-/// Proposals P1 to R2 with evidence, decisions and replies, a part at a time: of the newest complaints and
-/// suggestions first. The first part has the rewards of a quarter too.
+/// Proposals R1 of a quarter, then P1 to P3 and R2, of the newest complaints and suggestions first, with evidence,
+/// decisions and replies: some at a time, and how many there are.
 #[utoipa::path(
     get,
     path = "/api/proposals",
@@ -50,8 +56,9 @@ pub(super) async fn proposals(
     Office(who): Office,
     Asked(asked): Asked<ProposalsAsked>,
 ) -> Result<Shown<ProposalPage>, Error> {
-    let ProposalsAsked { open, staff, subject, after, limit, .. } = asked;
-    let wanted = Wanted { open, staff, quarter: quarter(asked.quarter.as_deref())?, subject, after, limit };
+    let ProposalsAsked { open, part, staff, subject, after, .. } = asked;
+    let limit = asked.limit.unwrap_or(PROPOSALS).clamp(1, MOST_PROPOSALS);
+    let wanted = Wanted { open, part, staff, quarter: quarter(asked.quarter.as_deref())?, subject, after, limit };
     app.ledger.proposals(who.tenant, &wanted).await.map(Shown)
 }
 

@@ -1,30 +1,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use super::super::testing::MemoryWorld;
 use super::super::{
-    Assignment, Atomic, Channel, Check, ContactLog, DocId, Entity, EventKind, Fen, Flags, ItemId, Mark, Photo,
-    Reasoned, RequestId, Ruling, VisitEvent,
+    Assignment, Atomic, Channel, Check, ContactLog, Entity, EventKind, Fen, Flags, ItemId, Mark, Photo, Reasoned,
+    Ruling, VisitEvent,
 };
 use super::*;
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 const HOUR: i64 = 60 * Millis::MINUTE;
-
-struct Nothing;
-impl World for Nothing {
-    fn answers(&self, _: RequestId) -> Vec<WorkOrderId> {
-        Vec::new()
-    }
-    fn coded(&self, _code: &str) -> Vec<StaffId> {
-        Vec::new()
-    }
-    fn entity(&self, _: DocRef) -> Option<Entity> {
-        None
-    }
-    fn children(&self, _: Kind, _: DocId) -> Vec<DocId> {
-        Vec::new()
-    }
-}
 
 fn tech() -> StaffId {
     StaffId(Uuid::from_u128(1))
@@ -180,7 +164,7 @@ fn r1_a_quarter_without_complaints() {
             received: received.map(Stamp::exact),
             ..Complaint::default()
         };
-        for_quarter(quarter, tech(), &[(id(1), c)], synced, now, &Nothing)
+        for_quarter(quarter, tech(), &[(id(1), c)], synced, now, &MemoryWorld::default())
     };
     let verdict = |received| weigh(received, Some(end), end).verdict;
     assert_eq!(verdict(Some(start)), Verdict::NotMet);
@@ -221,36 +205,17 @@ fn a_late_phone_marks_the_decision_as_changed() {
     assert!(changed_since(&torn, &after));
 }
 
-struct Held(BTreeMap<DocRef, Entity>);
-impl World for Held {
-    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
-        self.0.iter().filter(|(_, e)| super::super::summary::answers(e, request)).map(|(d, _)| d.id.into()).collect()
-    }
-    fn coded(&self, _code: &str) -> Vec<StaffId> {
-        Vec::new()
-    }
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
-        self.0.get(&doc).cloned()
-    }
-    fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
-        let fits = |(d, e): &(&DocRef, &Entity)| d.kind == kind && super::super::summary::parent(e) == Some(of);
-        self.0.iter().filter(fits).map(|(d, _)| d.id).collect()
-    }
-}
-
 #[test]
 fn a_proposal_is_found_again_by_its_key() {
     let scene = Scene::new(ComplaintAbout::LateArrival).arrive(at(11));
     let proposal = scene.weigh().remove(0);
-    let world = Held(
-        [
-            (DocRef::new(Kind::Complaint, id::<ComplaintId>(6)), Entity::Complaint(scene.complaint.clone())),
-            (DocRef::new(Kind::WorkOrder, id::<WorkOrderId>(7)), Entity::WorkOrder(scene.order.clone())),
-            (DocRef::new(Kind::Visit, scene.visits[0].0), Entity::Visit(scene.visits[0].1.clone())),
-            (DocRef::new(Kind::Suggestion, id::<SuggestionId>(3)), Entity::Suggestion(Suggestion::default())),
-        ]
-        .into(),
-    );
+    let docs = [
+        (DocRef::new(Kind::Complaint, id::<ComplaintId>(6)), Entity::Complaint(scene.complaint.clone())),
+        (DocRef::new(Kind::WorkOrder, id::<WorkOrderId>(7)), Entity::WorkOrder(scene.order.clone())),
+        (DocRef::new(Kind::Visit, scene.visits[0].0), Entity::Visit(scene.visits[0].1.clone())),
+        (DocRef::new(Kind::Suggestion, id::<SuggestionId>(3)), Entity::Suggestion(Suggestion::default())),
+    ];
+    let world = MemoryWorld { docs: docs.into(), ..MemoryWorld::default() };
     let find = |key: &str| find(&world, key, at(50).best());
     assert_eq!(find(&proposal.key), Some(proposal.clone()));
     for key in [format!("R1:2026Q3:{}", tech()), format!("R2:{}", Uuid::from_u128(3))] {

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use super::super::testing::MemoryWorld;
 use super::super::{
     Address, Assignment, Atomic, Contact, ContractKind, Equipment, Mark, Note, Outcome, Reasoned, RequiredItem,
     Settings, Sha256, Signoff, Stamp, Statement, Text,
@@ -8,36 +9,20 @@ use super::*;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-#[derive(Default)]
-struct Held(BTreeMap<DocRef, Entity>);
-impl World for Held {
-    fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
-        self.0.iter().filter(|(_, e)| answers(e, request)).map(|(d, _)| d.id.into()).collect()
-    }
-    fn coded(&self, _code: &str) -> Vec<StaffId> {
-        Vec::new()
-    }
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
-        self.0.get(&doc).cloned()
-    }
-    fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
-        self.0.iter().filter(|(d, e)| d.kind == kind && parent(e) == Some(of)).map(|(d, _)| d.id).collect()
-    }
-}
-impl Held {
+impl MemoryWorld {
     fn put(&mut self, id: impl Into<DocId>, e: Entity) -> DocRef {
         let doc = DocRef::new(e.kind(), id);
-        self.0.insert(doc, e);
+        self.docs.insert(doc, e);
         doc
     }
     fn row(&self, doc: DocRef) -> Summary {
-        summary(doc, &self.0[&doc], self, Millis(0))
+        summary(doc, &self.docs[&doc], self, Millis(0))
     }
     fn readers(&self, doc: DocRef) -> BTreeSet<StaffId> {
-        readers(doc, &self.0[&doc], self)
+        readers(doc, &self.docs[&doc], self)
     }
     fn touches(&self, doc: DocRef) -> Vec<DocRef> {
-        touches(doc, &self.0[&doc], self)
+        touches(doc, &self.docs[&doc], self)
     }
 }
 
@@ -52,7 +37,7 @@ fn mark(minute: i64) -> Atomic<Mark> {
 }
 
 struct Scene {
-    world: Held,
+    world: MemoryWorld,
     customer: DocRef,
     request: DocRef,
     order: DocRef,
@@ -61,7 +46,7 @@ struct Scene {
 }
 
 fn scene() -> Scene {
-    let mut world = Held::default();
+    let mut world = MemoryWorld::default();
     for (n, name) in [(1, "李工"), (2, "王工"), (3, "赵工")] {
         world.put(tech(n), Entity::Staff(Staff { name: name.into(), code: format!("T{n}"), ..Staff::default() }));
     }
@@ -168,7 +153,7 @@ fn rows_of_a_job() {
 #[test]
 fn without_a_final_number_the_provisional_one_shows() {
     let mut s = scene();
-    let Some(Entity::WorkOrder(w)) = s.world.0.get_mut(&s.order) else { panic!() };
+    let Some(Entity::WorkOrder(w)) = s.world.docs.get_mut(&s.order) else { panic!() };
     (w.number, w.request_number) = (None, None);
     w.record_numbers.clear();
     assert_eq!(s.world.row(s.visit).number, "B2-5");
@@ -192,7 +177,7 @@ fn who_must_hold_what() {
     let doc = DocRef::new(Kind::Complaint, id::<DocId>(50));
     assert_eq!(readers(doc, &Entity::Complaint(complaint), &s.world), [tech(2)].into());
     // What all ties together give is what searching finds.
-    let ids: BTreeMap<DocId, &Entity> = s.world.0.iter().map(|(doc, e)| (doc.id, e)).collect();
+    let ids: BTreeMap<DocId, &Entity> = s.world.docs.iter().map(|(doc, e)| (doc.id, e)).collect();
     let mut links = BTreeSet::new();
     let mut read: BTreeMap<DocId, BTreeSet<StaffId>> = BTreeMap::new();
     for (id, entity) in &ids {
@@ -207,7 +192,7 @@ fn who_must_hold_what() {
             read.entry(*to).or_default().extend(more.into_iter().filter(|s| *s != EVERYBODY));
         }
     }
-    for (doc, entity) in &s.world.0 {
+    for (doc, entity) in &s.world.docs {
         assert_eq!(read[&doc.id], readers(*doc, entity, &s.world), "{doc:?}");
     }
 }
@@ -228,7 +213,7 @@ fn what_projects_anew_with_what() {
 fn a_request_shows_the_stage_of_the_job_that_answers_it() {
     let mut s = scene();
     assert_eq!(s.world.row(s.request).status, "awaiting_customer");
-    s.world.0.remove(&s.order);
+    s.world.docs.remove(&s.order);
     assert_eq!(s.world.row(s.request).status, "reported");
 }
 
@@ -238,7 +223,7 @@ fn a_request_shows_the_stage_of_the_job_that_answers_it() {
 fn a_request_is_answered_by_what_names_it_whatever_customer_each_has() {
     for customer in [Some(id(11)), None] {
         let mut s = scene();
-        let Entity::Request(request) = s.world.0[&s.request].clone() else { panic!() };
+        let Entity::Request(request) = s.world.docs[&s.request].clone() else { panic!() };
         s.world.put(s.request.id, Entity::Request(Request { customer, ..request }));
         assert_eq!(s.world.row(s.request).status, "awaiting_customer");
         assert_eq!(s.world.row(s.request).number, "BX-2026-0001");
@@ -246,14 +231,14 @@ fn a_request_is_answered_by_what_names_it_whatever_customer_each_has() {
         assert!(s.world.touches(s.request).contains(&s.order));
         assert!(s.world.readers(s.unplanned).contains(&tech(2)));
         // It is there before its request as well.
-        s.world.0.remove(&s.request);
+        s.world.docs.remove(&s.request);
         assert!(s.world.touches(s.unplanned).contains(&s.order));
     }
 }
 
 #[test]
 fn every_kind_has_a_row_even_when_nothing_is_known() {
-    let world = Held::default();
+    let world = MemoryWorld::default();
     for kind in Kind::ALL {
         let doc = DocRef::new(kind, id::<DocId>(1));
         let entity = Entity::new(kind);
@@ -266,7 +251,7 @@ fn every_kind_has_a_row_even_when_nothing_is_known() {
 
 #[test]
 fn a_customers_new_name_reaches_the_rows_that_show_it() {
-    let mut w = Held::default();
+    let mut w = MemoryWorld::default();
     let customer: CustomerId = id(1);
     let file = w.put(customer, Entity::Customer(Customer { name: "旧名".into(), ..Customer::default() }));
     let order = |name: &str| {
@@ -303,8 +288,8 @@ fn rows_are_the_same_in_whatever_order_documents_come() {
     let planned = scene();
     let mut unplanned = scene();
     // Nobody was dispatched: the unplanned visit speaks for the job.
-    unplanned.world.0.remove(&unplanned.visit);
-    for entity in unplanned.world.0.values_mut() {
+    unplanned.world.docs.remove(&unplanned.visit);
+    for entity in unplanned.world.docs.values_mut() {
         match entity {
             Entity::WorkOrder(w) => w.dispatch.issued = None,
             Entity::Visit(v) => v.outcome = Some(Outcome::Incomplete),
@@ -314,14 +299,14 @@ fn rows_are_the_same_in_whatever_order_documents_come() {
     // What a row says of its own document and of its job; its title follows with the next edit.
     let told = |row: Summary| Summary { title: String::new(), search: String::new(), ..row };
     for s in [planned, unplanned] {
-        let job: Vec<DocRef> = s.world.0.keys().filter(|d| d.kind != Kind::Staff).copied().collect();
+        let job: Vec<DocRef> = s.world.docs.keys().filter(|d| d.kind != Kind::Staff).copied().collect();
         for order in orders(&job) {
-            let mut here =
-                Held(s.world.0.iter().filter(|(d, _)| d.kind == Kind::Staff).map(|(d, e)| (*d, e.clone())).collect());
+            let mut here = s.world.clone();
+            here.docs.retain(|d, _| d.kind == Kind::Staff);
             let mut rows = BTreeMap::new();
             for doc in &order {
-                here.put(doc.id, s.world.0[doc].clone());
-                let again = here.touches(*doc).into_iter().chain([*doc]).filter(|d| here.0.contains_key(d));
+                here.put(doc.id, s.world.docs[doc].clone());
+                let again = here.touches(*doc).into_iter().chain([*doc]).filter(|d| here.docs.contains_key(d));
                 rows.extend(again.map(|d| (d, told(here.row(d)))));
             }
             for doc in &job {

@@ -86,12 +86,12 @@ export type Decision = S["Decision"];
 export type Evidence = S["Evidence"];
 export type ProposalShown = Omit<S["ProposalShown"], "statements"> & { statements: Document<"statement">[] };
 
-/** Penalties and rewards, part after part: of the newest complaints and suggestions first. */
-export const proposals = (asked: { staff?: string; quarter?: string; subject?: string }) =>
+/** Penalties and rewards, some at a time: of the newest complaints and suggestions first. */
+export const proposals = (asked: { part?: ProposalShown["part"]; staff?: string; quarter?: string; subject?: string }) =>
   infiniteQueryOptions({
     queryKey: ["proposals", asked],
     queryFn: ({ signal, pageParam }) =>
-      answer(api.GET("/api/proposals", { params: { query: { ...asked, after: pageParam } }, signal })) as Promise<{ rows: ProposalShown[]; next: string | null }>,
+      answer(api.GET("/api/proposals", { params: { query: { ...asked, after: pageParam } }, signal })) as Promise<Omit<S["ProposalPage"], "rows"> & { rows: ProposalShown[] }>,
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next ?? undefined,
     meta: { kinds: ["appraisal", "complaint", "statement", "suggestion", "visit", "work_order", "staff", "settings"] as Kind[] },

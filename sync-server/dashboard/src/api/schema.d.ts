@@ -550,8 +550,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Proposals P1 to R2 with evidence, decisions and replies, a part at a time: of the newest complaints and
-         *     suggestions first. The first part has the rewards of a quarter too.
+         * Proposals R1 of a quarter, then P1 to P3 and R2, of the newest complaints and suggestions first, with evidence,
+         *     decisions and replies: some at a time, and how many there are.
          */
         get: operations["proposals"];
         put?: never;
@@ -2783,6 +2783,31 @@ export interface components {
             /** @description Its rows. */
             rows: components["schemas"]["Row"][];
         };
+        /** @description How many proposals belong where, of the 2,000 complaints and suggestions looked at. */
+        PartCounts: {
+            /**
+             * Format: int64
+             * @description Decided.
+             */
+            decided: number;
+            /** @description There are older complaints and suggestions, which are not counted. */
+            more: boolean;
+            /**
+             * Format: int64
+             * @description Whose conditions are not met.
+             */
+            not_met: number;
+            /**
+             * Format: int64
+             * @description Of which too little is known.
+             */
+            unknown: number;
+            /**
+             * Format: int64
+             * @description To be decided.
+             */
+            waiting: number;
+        };
         /** @description Another password. */
         PasswordChange: {
             /** @description The new one: at least 8 characters, at most 1024 bytes. */
@@ -2951,10 +2976,12 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
             work_order: components["schemas"]["WorkOrderId"] | null;
         };
-        /** @description A part of the proposals. */
+        /** @description Some of the proposals. */
         ProposalPage: {
+            /** @description How many there are, wherever they belong. */
+            counts: components["schemas"]["PartCounts"];
             next: components["schemas"]["DocId"] | null;
-            /** @description Its proposals. */
+            /** @description They themselves. */
             rows: components["schemas"]["ProposalShown"][];
         };
         /**
@@ -5622,10 +5649,12 @@ export interface operations {
             query?: {
                 /** @description Goes on after this place: `next` of an earlier part. */
                 after?: components["schemas"]["DocId"];
-                /** @description Complaints and suggestions that are looked at: 2000 where absent, and at most. */
+                /** @description Proposals, but for others of the last one's complaint: 50 where absent, 500 at most. */
                 limit?: number;
                 /** @description Only those not decided, or whose evidence has changed since. */
                 open?: boolean;
+                /** @description Only those that belong here. */
+                part?: components["schemas"]["ProposalPart"];
                 /**
                  * @description Such as `2026Q3`: of its complaints and suggestions, and its rewards. Where absent: of all, with the
                  *     rewards of the last quarter that is over.

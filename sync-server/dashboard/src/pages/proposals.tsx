@@ -101,11 +101,11 @@ export default function Proposals(): ReactNode {
   const [params, change] = useUrl();
   const part = PARTS.find((one) => one === params.get("show")) ?? "waiting";
   const [staff, quarter] = [params.get("staff") ?? undefined, params.get("quarter") ?? undefined];
-  const query = useInfiniteQuery(proposals({ ...(staff ? { staff } : {}), ...(quarter ? { quarter } : {}) }));
+  const query = useInfiniteQuery(proposals({ part, ...(staff ? { staff } : {}), ...(quarter ? { quarter } : {}) }));
   const [deciding, setDeciding] = useState<ProposalShown>();
-  const all = query.data?.pages.flatMap((page) => page.rows) ?? [];
-  // Of those that were asked for so far.
-  const count = (one: ProposalShown["part"]): string => `${all.filter((shown) => shown.part === one).length}${query.hasNextPage ? "+" : ""}`;
+  const shown = query.data?.pages.flatMap((page) => page.rows) ?? [];
+  const counts = query.data?.pages[0]?.counts;
+  const count = (one: ProposalShown["part"]): string => (counts ? `${counts[one]}${counts.more ? "+" : ""}` : "…");
   return (
     <>
       {deciding && (
@@ -146,18 +146,15 @@ export default function Proposals(): ReactNode {
         <Export lists={["proposals"]} asked={{ person: staff, quarter, status: part }} />
       </Head>
       <Answered query={query}>
-        {() => {
-          const shown = all.filter((one) => one.part === part);
-          return (
-            <>
-              {shown.length === 0 && <Nothing>{t("proposal.none")}</Nothing>}
-              {shown.map((one) => (
-                <One key={one.proposal.key} shown={one} decide={setDeciding} />
-              ))}
-              <More query={query} />
-            </>
-          );
-        }}
+        {() => (
+          <>
+            {shown.length === 0 && <Nothing>{t("proposal.none")}</Nothing>}
+            {shown.map((one) => (
+              <One key={one.proposal.key} shown={one} decide={setDeciding} />
+            ))}
+            <More query={query} />
+          </>
+        )}
       </Answered>
     </>
   );

@@ -51,7 +51,7 @@ async fn proposals_come_with_evidence_decision_and_replies() {
 }
 
 #[tokio::test]
-async fn proposals_come_a_part_at_a_time() {
+async fn proposals_come_some_at_a_time_and_are_counted_by_where_they_belong() {
     let w = World::new().await;
     let job = w.job().await;
     let mut subjects = vec![json!(job.complaint)];
@@ -73,30 +73,44 @@ async fn proposals_come_a_part_at_a_time() {
         subjects.extend([json!(complaint), json!(id)]);
     }
     let of = async |query: &str| w.get(&format!("/api/proposals?{query}"), &job.cookie).await;
-    let keys = |rows: &Value| -> std::collections::BTreeSet<String> {
-        rows.as_array().unwrap().iter().map(|p| p["proposal"]["key"].as_str().unwrap().to_owned()).collect()
-    };
     let whole = of("").await;
     assert_eq!(whole["next"], Value::Null);
-    for limit in 1..=8 {
-        let (mut walked, mut after, mut parts) = (Vec::new(), String::new(), 0);
+    let all = whole["rows"].as_array().unwrap();
+    let about = |p: &Value| match &p["proposal"]["complaint"] {
+        Value::Null => p["proposal"]["suggestion"].clone(),
+        complaint => complaint.clone(),
+    };
+    assert_eq!((about(&all[0]), &all[0]["proposal"]["rule"]), (Value::Null, &json!("R1")), "rewards come first");
+    assert!(all[1..].is_sorted_by(|a, b| about(a).as_str() >= about(b).as_str()), "newest first");
+    for limit in 1..=all.len() + 1 {
+        let (mut walked, mut after) = (Vec::<Value>::new(), String::new());
         loop {
             let mut part = of(&format!("limit={limit}{after}")).await;
+            let rows = part["rows"].as_array_mut().unwrap();
+            if let (Some(last), Some(first)) = (walked.last(), rows.first()) {
+                assert_ne!(about(last), about(first), "what is about one complaint stays together");
+            }
+            let beyond = rows.iter().skip(limit).all(|p| about(p) == about(&rows[limit - 1]));
+            assert!(beyond && (rows.len() >= limit || part["next"].is_null()), "{limit} at a time");
             walked.append(part["rows"].as_array_mut().unwrap());
-            parts += 1;
             let Some(next) = part["next"].as_str() else { break };
             after = format!("&after={next}");
         }
-        assert_eq!(walked.len(), whole["rows"].as_array().unwrap().len(), "each once");
-        assert_eq!(keys(&json!(walked)), keys(&whole["rows"]));
-        // The job's own suggestion is one more.
-        assert_eq!(parts, (subjects.len() + 1).div_ceil(limit), "{limit} at a time");
+        assert_eq!(&walked, all, "each once, in the same order");
     }
+    for place in ["waiting", "unknown", "not_met", "decided"] {
+        let here: Vec<&Value> = all.iter().filter(|p| p["part"] == place).collect();
+        let found = of(&format!("part={place}&limit=2")).await;
+        assert_eq!(found["counts"], whole["counts"], "wherever they belong");
+        assert_eq!(found["counts"][place], here.len());
+        let rows = found["rows"].as_array().unwrap();
+        assert!(rows.iter().eq(here.into_iter().take(rows.len())), "{place}");
+    }
+    assert_eq!(whole["counts"]["more"], false);
     for subject in subjects {
         let found = of(&format!("subject={}", subject.as_str().unwrap())).await;
         let rows = found["rows"].as_array().unwrap();
-        let about = |p: &Value| p["proposal"]["complaint"] == subject || p["proposal"]["suggestion"] == subject;
-        assert!(!rows.is_empty() && rows.iter().all(about), "{found}");
+        assert!(!rows.is_empty() && rows.iter().all(|p| about(p) == subject), "{found}");
     }
     let bad = w.call("GET", "/api/proposals?after=x", &[("cookie", &job.cookie)], "").await;
     bad.problem(400, "bad_query");
