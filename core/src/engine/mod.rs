@@ -121,6 +121,12 @@ impl Engine {
         self.device.stamp().unwrap_or_else(|_| Stamp::unchecked(self.device.env.now()))
     }
 
+    /// An edit compacts its document once that has more changes than this after its snapshot; 8 where nothing
+    /// is said.
+    pub fn compact_beyond(&mut self, changes: u32) {
+        self.device.tail = changes;
+    }
+
     // ---- the door in ----
 
     /// Does a command: decided, written, projected and queued in one transaction.
@@ -143,13 +149,13 @@ impl Engine {
                 return Err(Error::Invalid { field: "size", detail: format!("the blob has {held} bytes") });
             }
         }
-        let env = &device.env;
+        let (env, tail) = (&device.env, device.tail);
         let docs = device.store.commit(|tx| {
             if now.offset.is_none() {
                 // Once seen to be set back, the clock is doubtful until the next contact.
                 meta::forget_offset(tx)?;
             }
-            let docs = execute(tx, command, &by, now, env.as_ref())?;
+            let docs = execute(tx, command, &by, now, env.as_ref(), tail)?;
             if let Some(id) = refused {
                 outbox::settle_refused(tx, id)?;
             }
@@ -270,7 +276,16 @@ fn open_refusal(conn: &rusqlite::Connection, id: i64) -> Result<outbox::Refused>
 }
 
 /// Decides a command and writes what comes of it; answers the documents whose rows changed.
-fn execute(tx: &Transaction<'_>, command: &Command, by: &Author, now: Stamp, env: &dyn Env) -> Result<Vec<DocRef>> {
+/// A document with more than `tail` changes after its snapshot is compacted: a day without a network is long, and
+/// what an edit costs must not grow with those before it.
+fn execute(
+    tx: &Transaction<'_>,
+    command: &Command,
+    by: &Author,
+    now: Stamp,
+    env: &dyn Env,
+    tail: u32,
+) -> Result<Vec<DocRef>> {
     let failed = RefCell::new(None);
     let view = View::new(tx);
     let writes = {
@@ -309,6 +324,7 @@ fn execute(tx: &Transaction<'_>, command: &Command, by: &Author, now: Stamp, env
         let mut doc = chunks::load_or_new(tx, id)?;
         if let Some(change) = doc.write(actor, by.staff, now.best(), &writes)? {
             chunks::put_own(tx, id, &change, &doc.heads(), lane_of(command), now.device)?;
+            chunks::shorten(tx, id.id, &doc, tail)?;
             written.put(id, &doc)?;
         }
     }

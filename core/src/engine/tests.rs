@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::domain::{Kind, Millis, Role, StaffId, TenantId, VisitId};
+use crate::domain::{Entity, Kind, Millis, Role, StaffId, TenantId, VisitId};
 use crate::env::SeededEnv;
 use crate::store::blobs::MemoryBlobs;
 use rusqlite::Connection;
@@ -18,9 +18,13 @@ fn fresh() -> Engine {
 }
 
 fn enrolled() -> Engine {
+    enrolled_as(answer().device)
+}
+
+fn enrolled_as(device: crate::domain::DeviceId) -> Engine {
     let mut engine = fresh();
     engine.begin_enrolment().unwrap();
-    engine.finish_enrolment("https://onsite.example", &answer()).unwrap();
+    engine.finish_enrolment("https://onsite.example", &EnrolAnswer { device, ..answer() }).unwrap();
     engine
 }
 
@@ -152,6 +156,27 @@ fn a_request_written_offline_is_found_shown_and_not_lost() {
 }
 
 #[test]
+fn an_edit_late_in_a_long_day_without_a_network_loads_no_more_than_an_early_one() {
+    let mut engine = enrolled();
+    let id = report(&mut engine);
+    let mut longest = 0;
+    for n in 0..100 {
+        let text = format!("热压机漏油, 第{n}次");
+        engine.execute(&Command::EditText { doc: id, field: "problem".into(), text, seen: Vec::new() }).unwrap();
+        let tail = "SELECT count(*) FROM change WHERE covered = 0";
+        longest = longest.max(engine.device.read().query_row(tail, [], |r| r.get::<_, u32>(0)).unwrap());
+    }
+    assert_eq!(longest, 8);
+    assert_eq!((engine.status().unwrap().unsent_changes, engine.history(id).unwrap().len()), (102, 102));
+    let file = engine.rescue_export("correct horse").unwrap();
+    let mut other = enrolled_as(crate::domain::DeviceId(Uuid::from_u128(77)));
+    assert_eq!(other.rescue_import(&file, "correct horse").unwrap().changes, 102, "all of them are still to be sent");
+    let shown = engine.show(id).unwrap();
+    assert_eq!(other.show(id).unwrap().entity, shown.entity);
+    assert!(matches!(shown.entity, Entity::Request(r) if r.problem.0 == "热压机漏油, 第99次"));
+}
+
+#[test]
 fn a_refused_command_writes_nothing_and_names_the_field() {
     let mut engine = enrolled();
     let command = Command::PutCustomer {
@@ -172,11 +197,7 @@ fn a_rescue_file_brings_the_work_to_another_phone_once() {
     let id = report(&mut lost);
     let file = lost.rescue_export("correct horse").unwrap();
     assert_eq!(lost.rescue_export("short").unwrap_err().code(), "invalid");
-    let mut other = fresh();
-    other.begin_enrolment().unwrap();
-    let mut answer = answer();
-    answer.device = crate::domain::DeviceId(Uuid::from_u128(77));
-    other.finish_enrolment("https://onsite.example", &answer).unwrap();
+    let mut other = enrolled_as(crate::domain::DeviceId(Uuid::from_u128(77)));
     assert_eq!(other.rescue_import(&file, "wrong horse").unwrap_err().code(), "rescue_unreadable");
     let got = other.rescue_import(&file, "correct horse").unwrap();
     assert_eq!((got.docs.as_slice(), got.changes, got.blobs, got.failed.len()), ([id].as_slice(), 2, 1, 0));

@@ -217,13 +217,34 @@ pub fn rebuild(
     Ok(())
 }
 
-/// Whether a document's tail is long enough to be worth compacting.
+/// Whether a document has more than `tail` changes after its snapshot, or many bytes of them.
 ///
 /// # Errors
 /// The database's.
-pub fn wants_compaction(conn: &Connection, doc: DocId) -> Result<bool> {
-    let sql = "SELECT 1 FROM doc WHERE id = ?1 AND (tail > 32 OR (tail_bytes > 8192 AND tail_bytes > snap_bytes))";
-    Ok(conn.prepare_cached(sql)?.exists([doc.as_bytes()])?)
+pub fn wants_compaction(conn: &Connection, doc: DocId, tail: u32) -> Result<bool> {
+    let sql = "SELECT 1 FROM doc WHERE id = ?1 AND (tail > ?2 OR (tail_bytes > 8192 AND tail_bytes > snap_bytes))";
+    Ok(conn.prepare_cached(sql)?.exists(params![doc.as_bytes(), tail])?)
+}
+
+/// Compacts a document that wants it; `held` is all that is stored of it. One that does not prove itself is
+/// left as it is.
+///
+/// # Errors
+/// The database's.
+pub fn shorten(tx: &Transaction<'_>, doc: DocId, held: &Doc, tail: u32) -> Result<()> {
+    if !wants_compaction(tx, doc, tail)? {
+        return Ok(());
+    }
+    if held.prove().is_err() {
+        tracing::warn!(doc = %doc, "not compacted: it would not load again");
+        return Ok(());
+    }
+    let sql = "SELECT hash FROM change JOIN doc ON doc.no = change.doc WHERE doc.id = ?1 AND covered = 0";
+    let covered = tx
+        .prepare_cached(sql)?
+        .query_map([doc.as_bytes()], |r| Ok(ChangeHash(r.get(0)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    compact(tx, doc, &held.save(), &covered)
 }
 
 /// Changes after a document's snapshot from which on it is compacted. The index `doc_tail` holds those with more.

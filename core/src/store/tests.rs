@@ -528,7 +528,7 @@ fn compaction_changes_nothing_but_the_rows() {
     let id = visit_ref(1);
     let mut changes = Vec::new();
     for n in 0..40 {
-        assert_eq!(chunks::wants_compaction(store.read(), id.id).unwrap(), n > 32);
+        assert_eq!(chunks::wants_compaction(store.read(), id.id, chunks::LONG_TAIL).unwrap(), n > 32);
         changes.push(edit_here(&mut store, id, &format!("版本 {n}")));
     }
     store.commit(|tx| outbox::acknowledge(tx, id.id, &[changes[29].header.hash])).unwrap();

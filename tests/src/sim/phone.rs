@@ -244,7 +244,9 @@ impl Phone {
             let hook = move || failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(1);
             conn.commit_hook(Some(hook))?;
             let (env, album) = (Arc::clone(&self.env), self.album.clone());
-            self.engine = Some(Engine::open(conn, Box::new(env), Box::new(album))?);
+            let mut engine = Engine::open(conn, Box::new(env), Box::new(album))?;
+            engine.compact_beyond(self.options.tail);
+            self.engine = Some(engine);
         }
         self.engine.as_mut().ok_or(Error::NotEnrolled)
     }

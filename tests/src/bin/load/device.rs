@@ -24,6 +24,8 @@ const JOBS: u32 = 10_000;
 const TURNS: usize = 400;
 /// The turns' edits go round them: some twenty to each, a day's work.
 const VISITS: usize = 20;
+/// Edits of one visit in a day without a network, where somebody writes much.
+const LONG_DAY: usize = 500;
 const ME: StaffId = StaffId(Uuid::from_u128(1));
 const T0: Millis = Millis(1_763_942_400_000);
 
@@ -35,6 +37,7 @@ pub(crate) fn run() -> Result<Vec<Row>> {
     let visits = (0..VISITS).map(|_| job(&mut engine)).collect::<Result<Vec<_>>>()?;
     fill(&file)?;
     let mut rows = vec![edit(&mut engine, &visits, &file, &dir.path().join("bare.sqlite"))?];
+    rows.push(late(&mut engine)?);
     drop(engine);
     rows.extend(read(&file)?);
     rows.push(document()?);
@@ -142,13 +145,7 @@ fn edit(engine: &mut Engine, visits: &[VisitId], file: &Path, bare: &Path) -> Re
     let mut bytes = written(&stored, *visits.first().context("no visit")?)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for (n, visit) in visits.iter().copied().cycle().take(TURNS).enumerate() {
-        let text = format!("更换主泵密封圈,清洗滤网,试机两小时,温度与压力正常。第{n}次检查。");
-        let command = Command::EditText {
-            doc: DocRef::new(Kind::Visit, visit),
-            field: "resolution".into(),
-            text,
-            seen: Vec::new(),
-        };
+        let command = resolution(visit, n);
         let mut one = || -> Result<()> {
             let begin = Instant::now();
             engine.execute(&command)?;
@@ -184,6 +181,27 @@ fn edit(engine: &mut Engine, visits: &[VisitId], file: &Path, bare: &Path) -> Re
         1.5,
     )
     .shown(format!("{ratio:.2} ×")))
+}
+
+fn resolution(visit: VisitId, n: usize) -> Command {
+    let text = format!("更换主泵密封圈,清洗滤网,试机两小时,温度与压力正常。第{n}次检查。");
+    Command::EditText { doc: DocRef::new(Kind::Visit, visit), field: "resolution".into(), text, seen: Vec::new() }
+}
+
+/// What an edit costs late in a day without a network, after hundreds of the same document.
+fn late(engine: &mut Engine) -> Result<Row> {
+    let visit = job(engine)?;
+    let mut times = Vec::new();
+    for n in 0..LONG_DAY {
+        let begin = Instant::now();
+        engine.execute(&resolution(visit, n))?;
+        times.push(begin.elapsed());
+    }
+    let (early, late) = (median(&mut times[..50]), median(&mut times[LONG_DAY - 50..]));
+    let measured = format!("{} beside {} of the first fifty", us(late), us(early));
+    println!("late edit: {measured}");
+    let ratio = format!("{:.2} ×", late.as_secs_f64() / early.as_secs_f64());
+    Ok(Row::figure(format!("one durable edit of a document after {LONG_DAY} unsent ones"), measured, ratio))
 }
 
 /// What the last edit wrote: its change, the words and the content.
