@@ -226,6 +226,15 @@ pub fn wants_compaction(conn: &Connection, doc: DocId, tail: u32) -> Result<bool
     Ok(conn.prepare_cached(sql)?.exists(params![doc.as_bytes(), tail])?)
 }
 
+/// A snapshot of a document that proves itself; none of one that would not load again.
+pub fn proved(doc: DocId, held: &Doc) -> Option<Vec<u8>> {
+    if held.prove().is_err() {
+        tracing::warn!(%doc, "not compacted: it would not load again");
+        return None;
+    }
+    Some(held.save())
+}
+
 /// Compacts a document that wants it; `held` is all that is stored of it. One that does not prove itself is
 /// left as it is.
 ///
@@ -235,16 +244,13 @@ pub fn shorten(tx: &Transaction<'_>, doc: DocId, held: &Doc, tail: u32) -> Resul
     if !wants_compaction(tx, doc, tail)? {
         return Ok(());
     }
-    if held.prove().is_err() {
-        tracing::warn!(doc = %doc, "not compacted: it would not load again");
-        return Ok(());
-    }
+    let Some(snapshot) = proved(doc, held) else { return Ok(()) };
     let sql = "SELECT hash FROM change JOIN doc ON doc.no = change.doc WHERE doc.id = ?1 AND covered = 0";
     let covered = tx
         .prepare_cached(sql)?
         .query_map([doc.as_bytes()], |r| Ok(ChangeHash(r.get(0)?)))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    compact(tx, doc, &held.save(), &covered)
+    compact(tx, doc, &snapshot, &covered)
 }
 
 /// Changes after a document's snapshot from which on it is compacted. The index `doc_tail` holds those with more.
