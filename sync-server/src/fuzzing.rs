@@ -44,7 +44,7 @@ pub fn gate(kind: Kind, snapshot: &[u8], clashes: u32, change: &[u8]) -> Tried {
         tail: Vec::new(),
         clashes,
         offers: vec![Offer { bytes: screened.bytes.into(), objected: false }],
-        save: true,
+        due: true,
         each: false,
     };
     let tried = trial.run();

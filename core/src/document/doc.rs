@@ -506,6 +506,11 @@ impl Doc {
         self.inner.save()
     }
 
+    /// The whole document, not compressed: some eight times faster to make, and some four times longer.
+    pub fn save_plain(&self) -> Vec<u8> {
+        self.inner.save_nocompress()
+    }
+
     /// The changes that `heads` do not cover, one after another; loads as one of `changes`.
     pub fn save_after(&self, heads: &[ChangeHash]) -> Vec<u8> {
         self.changes_since(heads).into_iter().flat_map(|c| c.bytes).collect()
@@ -630,17 +635,17 @@ impl Doc {
     }
 
     /// Proves that the document can live on: saved and loaded again it has the
-    /// same heads, changes and content. Answers the content.
+    /// same heads, changes and content. Answers the content, and the snapshot that was loaded again.
     ///
     /// # Errors
     /// `BadChange{poisoned}` where it does not come back the same; the codes of
     /// [`screen::screen_document`] where it has grown too large to be passed on.
-    pub fn prove(&self) -> Result<Reading> {
+    pub fn prove(&self) -> Result<Proof> {
         let poisoned = |detail: &str| Error::BadChange { code: "poisoned", detail: detail.into() };
         self.few_fields()?;
         let lives = || {
             // Deflating it would cost more than all else here, and prove nothing more.
-            let saved = self.inner.save_nocompress();
+            let saved = self.save_plain();
             let again = Self::load(self.kind, Some(&saved), std::iter::empty::<&[u8]>())?;
             Ok((saved, again))
         };
@@ -658,7 +663,8 @@ impl Doc {
         if leaves(&again)? != content {
             return Err(poisoned("comes back with another content"));
         }
-        guard(|| Ok(codec::unflatten(self.kind, content)))
+        let reading = guard(|| Ok(codec::unflatten(self.kind, content)))?;
+        Ok(Proof { reading, snapshot: saved })
     }
 
     fn known(&self, heads: &[ChangeHash], field: &'static str) -> Result<Vec<automerge::ChangeHash>> {
@@ -667,6 +673,15 @@ impl Doc {
             None => Ok(heads.iter().map(|h| automerge::ChangeHash(h.0)).collect()),
         }
     }
+}
+
+/// What [`Doc::prove`] found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Proof {
+    /// The content.
+    pub reading: Reading,
+    /// The document as [`Doc::save_plain`] saves it.
+    pub snapshot: Vec<u8>,
 }
 
 /// A value chosen among clashing ones.

@@ -1101,6 +1101,6 @@ fn sound(conn: &Connection, id: DocRef, delivery: &Delivery) -> Result<(Doc, Ent
     if heads.iter().any(|h| !doc.has(*h)) {
         return bad_heads("the sealed heads are not in the document");
     }
-    let entity = if news && !changes.is_empty() { doc.prove()?.entity } else { doc.entity()? };
+    let entity = if news && !changes.is_empty() { doc.prove()?.reading.entity } else { doc.entity()? };
     Ok((doc, entity, changes, news))
 }

@@ -13,7 +13,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use onsite_core::document::{Actor, Change, Doc, Header, Misfit, screen::screen};
+use onsite_core::document::{Actor, Change, Doc, Header, Misfit, Proof, screen::screen};
 use onsite_core::domain::{ChangeHash, DeviceId, Kind, Rejection, StaffId};
 use pool::Pool;
 pub use pool::{work, worker_limits};
@@ -27,6 +27,8 @@ use std::sync::Arc;
 const MAX_STEPS: usize = 4 << 20;
 /// Most fields read for them: a document of very many is tried in smaller parts, not for minutes.
 const MAX_READ: usize = 500_000;
+/// Largest document, in bytes and not compressed, whose snapshot is kept anew after every push.
+const SMALL: usize = 16 << 10;
 
 /// A change whose shape and size passed.
 #[derive(Clone, Debug)]
@@ -90,8 +92,8 @@ pub(crate) struct Trial {
     /// How many leaves of it hold several values.
     pub(crate) clashes: u32,
     pub(crate) offers: Vec<Offer>,
-    /// Whether a snapshot of the outcome is wanted.
-    pub(crate) save: bool,
+    /// Whether a snapshot of the outcome is due, also of a large document.
+    pub(crate) due: bool,
     /// Whether the content after each of them is wanted, not after the last only.
     pub(crate) each: bool,
 }
@@ -122,6 +124,7 @@ pub(crate) struct After {
     /// Where it was asked for: the content after each change but the last. Shorter where it would be too much.
     pub(crate) steps: Vec<String>,
     pub(crate) clashes: u32,
+    /// The whole of it, of a small document always.
     pub(crate) snapshot: Option<ByteBuf>,
 }
 
@@ -192,13 +195,14 @@ impl Trial {
 
     fn outcome(&self, doc: Doc, fitting: &[Vec<u8>], linear: bool) -> Outcome {
         let lives = self.steps(doc, fitting).and_then(|(doc, steps)| {
-            let reading = doc.prove()?;
+            let Proof { reading, snapshot } = doc.prove()?;
+            let snapshot = kept(&doc, snapshot, self.due).map(Into::into);
             Ok(After {
                 heads: doc.heads(),
                 clashes: if linear { 0 } else { u32::try_from(doc.clashes().len()).unwrap_or(u32::MAX) },
                 entity: serde_json::to_string(&reading.entity).unwrap_or_default(),
                 steps,
-                snapshot: self.save.then(|| doc.save().into()),
+                snapshot,
             })
         });
         match lives {
@@ -244,6 +248,15 @@ impl Trial {
     /// What is said of a trial that could not be held.
     fn unheard(&self, why: String) -> Tried {
         Tried { placed: vec![Placed::Objected; self.offers.len()], after: Outcome::Unheard(why) }
+    }
+}
+
+/// The snapshot to be kept of a document that `plain` is the whole of: of a small one always, for to load a change
+/// beside a snapshot costs several times what such a one costs to make and to keep; of a large one where it is due.
+pub(crate) fn kept(doc: &Doc, plain: Vec<u8>, due: bool) -> Option<Vec<u8>> {
+    match plain.len() {
+        0..=SMALL => Some(plain),
+        _ => due.then(|| doc.save()),
     }
 }
 

@@ -27,7 +27,7 @@ fn trial(tail: &[&Change], offers: &[&Change]) -> Trial {
         tail: tail.iter().map(|c| c.bytes.clone().into()).collect(),
         clashes: 0,
         offers: offers.iter().map(|c| Offer { bytes: c.bytes.clone().into(), objected: false }).collect(),
-        save: true,
+        due: true,
         each: false,
     }
 }

@@ -4,7 +4,7 @@ use super::Ledger;
 use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::facts;
-use crate::gate::{After, Offer, Screened, Trial};
+use crate::gate::{After, Offer, Screened, Trial, kept};
 use crate::storage::{Audit, Batch, CounterStep, DocWrite, Fact, Loaded, NewChange, View};
 use onsite_core::document::{Actor, Doc};
 use onsite_core::domain::summary::{self, Summary, Ties};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// The person named as the author of what the server adds by itself.
 const SERVER: StaffId = StaffId(uuid::Uuid::from_u128(0x0e51_7e00_0000_7000_8000_0000_0000_0003));
-/// Changes after the snapshot from which a new snapshot is due.
+/// Changes after the snapshot from which a new snapshot is due, also of a large document.
 const LONG_TAIL: usize = 6;
 
 /// Whether the audit chain tells of changes to this kind: who may do what, and by which settings.
@@ -89,24 +89,6 @@ impl Work {
         }
     }
 
-    fn loaded(loaded: Loaded, entity: Entity) -> Self {
-        Self {
-            at: DocRef { kind: loaded.row.kind, id: loaded.row.doc },
-            before: audited(loaded.row.kind).then(|| entity.clone()),
-            entity,
-            json: None,
-            added: Vec::new(),
-            expect: loaded.row.ver,
-            rev: loaded.view.rev,
-            heads: loaded.row.heads,
-            clashes: loaded.view.clashes,
-            snapshot: loaded.snapshot,
-            tail: loaded.tail,
-            fresh: None,
-            doc: None,
-        }
-    }
-
     /// Whether the document was there before.
     pub(crate) fn stored(&self) -> bool {
         self.expect != 0
@@ -133,14 +115,13 @@ impl Work {
             snapshot,
             tail,
             clashes: self.clashes,
-            save: self.tail.len() + self.added.len() + offers.len() > LONG_TAIL,
+            due: self.tail.len() + self.added.len() + offers.len() > LONG_TAIL,
             each,
             offers,
         }
     }
 
-    /// Takes over what came of a trial of these changes.
-    pub(crate) fn take(&mut self, after: After, entity: Entity, changes: Vec<Screened>, device: DeviceId) {
+    fn take(&mut self, after: After, entity: Entity, changes: Vec<Screened>, device: DeviceId) {
         (self.entity, self.json) = (entity, Some(after.entity));
         (self.heads, self.clashes) = (after.heads, after.clashes);
         self.fresh = after.snapshot.map(serde_bytes::ByteBuf::into_vec);
@@ -154,8 +135,7 @@ impl Work {
         }));
     }
 
-    /// Writes as the server's own actor.
-    pub(crate) fn write(&mut self, actor: Actor, by: StaffId, now: Millis, writes: &[Write]) -> Result<()> {
+    fn write(&mut self, actor: Actor, by: StaffId, now: Millis, writes: &[Write]) -> Result<()> {
         let mut doc = match self.doc.take() {
             Some(doc) => doc,
             None => Doc::load(self.at.kind, self.snapshot.as_deref(), self.changes())?,
@@ -180,10 +160,10 @@ impl Work {
         Ok(())
     }
 
-    /// A snapshot of all that is here, where one is due and can be had without work.
-    fn due(&mut self) -> Option<Vec<u8>> {
+    /// A snapshot of all that is here, where one was made or is due.
+    fn snapshot(&mut self) -> Option<Vec<u8>> {
         let long = self.tail.len() + self.added.len() > LONG_TAIL;
-        long.then(|| self.fresh.take().or_else(|| self.doc.as_ref().map(Doc::save))).flatten()
+        self.fresh.take().or_else(|| self.doc.as_ref().and_then(|doc| kept(doc, doc.save_plain(), long)))
     }
 }
 
@@ -229,9 +209,21 @@ impl<'a> Draft<'a> {
                 return Err(Error::Moved);
             }
             let entity = loaded.view.entity()?;
-            self.reader.know(&loaded.view, &entity);
-            self.order.push(loaded.row.doc);
-            self.works.insert(loaded.row.doc, Work::loaded(loaded, entity));
+            let Loaded { row, snapshot, tail, view } = loaded;
+            self.order.push(row.doc);
+            let work = Work {
+                before: audited(row.kind).then(|| entity.clone()),
+                entity: entity.clone(),
+                expect: row.ver,
+                rev: view.rev,
+                heads: row.heads,
+                clashes: view.clashes,
+                snapshot,
+                tail,
+                ..Work::new(DocRef { kind: row.kind, id: row.doc })
+            };
+            self.works.insert(row.doc, work);
+            self.reader.know(view, entity);
         }
         for at in docs {
             if !self.works.contains_key(&at.id) {
@@ -247,8 +239,28 @@ impl<'a> Draft<'a> {
         self.works.get_mut(&doc).ok_or_else(|| Error::Internal("a document that was not loaded".into()))
     }
 
+    /// Takes over what came of a trial of these changes.
+    pub(crate) fn take(
+        &mut self,
+        doc: DocId,
+        after: After,
+        entity: Entity,
+        changes: Vec<Screened>,
+        device: DeviceId,
+    ) -> Result<()> {
+        self.work(doc)?.take(after, entity, changes, device);
+        self.show(doc)
+    }
+
+    /// Writes as the server's own actor.
+    pub(crate) fn write(&mut self, doc: DocId, by: StaffId, at: Millis, writes: &[Write]) -> Result<()> {
+        let actor = self.actor;
+        self.work(doc)?.write(actor, by, at, writes)?;
+        self.show(doc)
+    }
+
     /// Shows a document's new content to the rules.
-    pub(crate) fn show(&mut self, doc: DocId) -> Result<()> {
+    fn show(&mut self, doc: DocId) -> Result<()> {
         let work = self.work(doc)?;
         let (at, entity) = (work.at, work.entity.clone());
         self.reader.put(at, entity);
@@ -306,9 +318,7 @@ impl<'a> Draft<'a> {
             }
             if after != before {
                 self.load(&[at]).await?;
-                let (actor, now) = (self.actor, self.now);
-                self.work(order)?.write(actor, SERVER, now, &[Write::Put(order, Entity::WorkOrder(after))])?;
-                self.show(order)?;
+                self.write(order, SERVER, self.now, &[Write::Put(order, Entity::WorkOrder(after))])?;
             }
         }
         Ok(())
@@ -316,16 +326,14 @@ impl<'a> Draft<'a> {
 
     /// Everything to be committed together.
     pub(crate) async fn batch(mut self, mut batch: Batch) -> Result<Batch> {
-        for doc in self.order.clone() {
-            if self.works.get(&doc).is_some_and(|w| !w.added.is_empty()) {
-                self.show(doc)?;
-            }
-        }
+        let written = |draft: &Self| -> Vec<DocId> {
+            draft.order.iter().copied().filter(|d| draft.works.get(d).is_some_and(|w| !w.added.is_empty())).collect()
+        };
+        self.reader.prepare(&written(&self)).await?;
         self.numbers().await?;
         let now = self.now;
         batch.now = now;
-        let changed: Vec<DocId> =
-            self.order.iter().copied().filter(|d| self.works.get(d).is_some_and(|w| !w.added.is_empty())).collect();
+        let changed = written(&self);
         let mut touched: BTreeSet<DocRef> = BTreeSet::new();
         for doc in &changed {
             let Some(mut work) = self.works.remove(doc) else { continue };
@@ -358,7 +366,7 @@ impl<'a> Draft<'a> {
                 kind: work.at.kind,
                 expect: work.expect,
                 heads: work.heads.clone(),
-                snapshot: work.due(),
+                snapshot: work.snapshot(),
                 view: View {
                     ver: work.expect,
                     rev: work.rev,

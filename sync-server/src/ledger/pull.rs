@@ -4,6 +4,7 @@
 use super::push::seal;
 use super::{Ledger, Session};
 use crate::error::{Error, Result};
+use crate::gate::kept;
 use crate::storage::{Bodies, Place, Query, ScopeRow, Tenant, Want, range};
 use onsite_core::document::Doc;
 use onsite_core::domain::stage::Stage;
@@ -282,8 +283,8 @@ impl Ledger {
                     // One that does not load goes as it is: the phone says what is wrong with it.
                     if let Ok(doc) = Doc::load(bodies.row.kind, bodies.snapshot.as_deref(), changes)
                         && doc.heads() == bodies.row.heads
+                        && let Some(snapshot) = kept(&doc, doc.save_plain(), true)
                     {
-                        let snapshot = doc.save();
                         fresh.push((bodies.row.doc, bodies.row.ver, snapshot.clone()));
                         (bodies.snapshot, bodies.changes) = (Some(snapshot), Vec::new());
                     }

@@ -79,6 +79,7 @@ impl Ledger {
         let docs: Vec<DocRef> = pushes.iter().map(|p| DocRef { kind: p.kind, id: p.doc }).collect();
         draft.load(&docs).await?;
         let ids: Vec<DocId> = docs.iter().map(|d| d.id).collect();
+        draft.reader.prepare(&ids).await?;
         let mut before: HashMap<(DocId, ChangeHash), SetAside> = HashMap::new();
         if !ids.is_empty() {
             before.extend(self.storage().aside_of(tenant.id, &ids).await?.into_iter().map(|a| ((a.doc, a.hash), a)));
@@ -354,7 +355,6 @@ impl Judge<'_> {
             self.say(at.id, change.header.hash, Fate::Accepted);
         }
         let device = self.session.device;
-        self.draft.work(at.id)?.take(after, entity, changes, device);
-        self.draft.show(at.id)
+        self.draft.take(at.id, after, entity, changes, device)
     }
 }

@@ -5,27 +5,25 @@
 //! nothing. What a commit is about to write lies over what is stored.
 
 use crate::error::Result;
-use crate::storage::{Device, DeviceSync, Key, Query, Storage, View};
+use crate::storage::{Answers, Asked, Device, DeviceSync, Key, Query, Storage, View};
+use onsite_core::domain::summary::{self, Ties};
 use onsite_core::domain::{
-    ComplaintId, DocId, DocRef, Entity, Kind, Millis, RequestId, StaffId, TenantId, WorkOrderId, World, summary,
+    ComplaintId, DocId, DocRef, Entity, Kind, Millis, RequestId, SETTINGS, StaffId, TenantId, WorkOrderId, World,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
 #[derive(Default)]
 struct Missed {
-    docs: BTreeSet<DocId>,
-    children: BTreeSet<(Kind, DocId)>,
-    codes: BTreeSet<String>,
+    asked: Asked,
     spans: BTreeSet<(Millis, Millis)>,
-    answers: BTreeSet<RequestId>,
     devices: bool,
 }
 
 impl Missed {
     fn nothing(&self) -> bool {
-        let Self { docs, children, codes, spans, answers, devices } = self;
-        docs.is_empty() && children.is_empty() && codes.is_empty() && spans.is_empty() && answers.is_empty() && !devices
+        let Self { asked, spans, devices } = self;
+        *asked == Asked::default() && spans.is_empty() && !devices
     }
 }
 
@@ -77,16 +75,52 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a row in that was loaded with its document.
-    pub(crate) fn know(&mut self, view: &View, entity: &Entity) {
+    pub(crate) fn know(&mut self, view: View, entity: Entity) {
         if let Entry::Vacant(entry) = self.views.entry(view.summary.doc.id) {
-            entry.insert(Some(Box::new((view.clone(), entity.clone()))));
+            entry.insert(Some(Box::new((view, entity))));
         }
     }
 
     /// Takes rows in that a rule will ask for, in one go.
     pub(crate) async fn prefetch(&mut self, docs: impl IntoIterator<Item = DocId>) -> Result<()> {
         let docs = docs.into_iter().filter(|d| !self.views.contains_key(d)).collect();
-        self.fetch(Missed { docs, ..Missed::default() }).await
+        self.take_in(Asked { docs, ..Asked::default() }).await
+    }
+
+    /// Takes in what rules will ask about these documents, all at once: what they name, the jobs among that with
+    /// their visits, and what those name. What it leaves out is fetched when a rule misses it.
+    pub(crate) async fn prepare(&mut self, docs: &[DocId]) -> Result<()> {
+        let mut around: BTreeSet<DocId> = docs.iter().copied().collect();
+        for _ in 0..2 {
+            let mut asked = Asked { docs: [SETTINGS].into(), ..Asked::default() };
+            for doc in &around {
+                let Some(entity) = self.known(*doc) else { continue };
+                let Ties { under, over, .. } = summary::ties(entity);
+                asked.docs.extend(under.into_iter().chain(over).chain(summary::parent(entity)));
+                match entity {
+                    Entity::WorkOrder(order) => {
+                        asked.docs.extend(order.ever_assigned().into_iter().map(DocId::from));
+                        asked.children.insert((Kind::Visit, *doc));
+                    }
+                    Entity::Request(_) => {
+                        asked.linked_to.insert(*doc);
+                    }
+                    _ => {}
+                }
+            }
+            around = asked.docs.clone();
+            asked.docs.retain(|doc| !self.views.contains_key(doc));
+            asked.children.retain(|of| !self.children.contains_key(of));
+            asked.linked_to.retain(|doc| !self.answers.contains_key(&RequestId::from(*doc)));
+            self.take_in(asked).await?;
+        }
+        Ok(())
+    }
+
+    /// A content that is here already.
+    fn known(&self, doc: DocId) -> Option<&Entity> {
+        let over = self.over.get(&doc).map(|(_, entity)| &**entity);
+        over.or_else(|| self.views.get(&doc)?.as_ref().map(|row| &row.1))
     }
 
     /// Runs a rule on the world.
@@ -97,45 +131,30 @@ impl<'a> Reader<'a> {
             if missed.nothing() {
                 return Ok(answer);
             }
-            self.fetch(missed).await?;
+            self.take_in(missed.asked).await?;
+            for span in missed.spans {
+                let found = received(self.storage, self.tenant, span).await?;
+                self.complaints.insert(span, found);
+            }
+            if missed.devices {
+                self.devices = Some(self.storage.devices(self.tenant).await?);
+            }
         }
     }
 
-    async fn fetch(&mut self, missed: Missed) -> Result<()> {
-        let docs: Vec<DocId> = missed.docs.into_iter().collect();
-        if !docs.is_empty() {
-            let mut found: HashMap<DocId, View> =
-                self.storage.views(self.tenant, &docs).await?.into_iter().map(|v| (v.summary.doc.id, v)).collect();
-            for doc in docs {
-                let view = match found.remove(&doc) {
-                    Some(view) => {
-                        let entity = view.entity()?;
-                        Some(Box::new((view, entity)))
-                    }
-                    None => None,
-                };
-                self.views.insert(doc, view);
-            }
+    async fn take_in(&mut self, asked: Asked) -> Result<()> {
+        if asked == Asked::default() {
+            return Ok(());
         }
-        for (kind, parent) in missed.children {
-            let children = self.storage.children(self.tenant, kind, parent).await?;
-            self.children.insert((kind, parent), children);
+        let Answers { views, children, linked_to, coded } = self.storage.ask(self.tenant, &asked).await?;
+        self.views.extend(asked.docs.into_iter().map(|doc| (doc, None)));
+        for view in views {
+            let entity = view.entity()?;
+            self.views.insert(view.summary.doc.id, Some(Box::new((view, entity))));
         }
-        for code in missed.codes {
-            let found = self.storage.coded(self.tenant, &code).await?;
-            self.coded.insert(code, found);
-        }
-        for span in missed.spans {
-            let found = received(self.storage, self.tenant, span).await?;
-            self.complaints.insert(span, found);
-        }
-        for request in missed.answers {
-            let found = self.storage.linked_to(self.tenant, request.into()).await?;
-            self.answers.insert(request, found);
-        }
-        if missed.devices {
-            self.devices = Some(self.storage.devices(self.tenant).await?);
-        }
+        self.children.extend(children);
+        self.answers.extend(linked_to.into_iter().map(|(request, orders)| (request.into(), orders)));
+        self.coded.extend(coded);
         Ok(())
     }
 }
@@ -168,7 +187,7 @@ impl World for Reader<'_> {
         match self.views.get(&doc.id) {
             Some(found) => found.as_ref().map(|row| &row.1).filter(|e| e.kind() == doc.kind).cloned(),
             None => {
-                self.missed.borrow_mut().docs.insert(doc.id);
+                self.missed.borrow_mut().asked.docs.insert(doc.id);
                 None
             }
         }
@@ -176,7 +195,7 @@ impl World for Reader<'_> {
 
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         let Some(stored) = self.children.get(&(kind, of)) else {
-            self.missed.borrow_mut().children.insert((kind, of));
+            self.missed.borrow_mut().asked.children.insert((kind, of));
             return Vec::new();
         };
         let mut all: BTreeSet<DocId> = stored.iter().copied().filter(|d| !self.over.contains_key(d)).collect();
@@ -187,7 +206,7 @@ impl World for Reader<'_> {
     }
     fn coded(&self, code: &str) -> Vec<StaffId> {
         let Some(stored) = self.coded.get(code) else {
-            self.missed.borrow_mut().codes.insert(code.to_owned());
+            self.missed.borrow_mut().asked.coded.insert(code.to_owned());
             return Vec::new();
         };
         let here = |e: &Entity| matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none());
@@ -209,7 +228,7 @@ impl World for Reader<'_> {
     /// A work order's readers read its request: the links tell which those are.
     fn answers(&self, request: RequestId) -> Vec<WorkOrderId> {
         let Some(stored) = self.answers.get(&request) else {
-            self.missed.borrow_mut().answers.insert(request);
+            self.missed.borrow_mut().asked.linked_to.insert(request.into());
             return Vec::new();
         };
         let over = self.over.iter().filter(|(_, (_, e))| summary::answers(e, request)).map(|(doc, _)| *doc);

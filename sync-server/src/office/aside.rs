@@ -313,8 +313,7 @@ impl Ledger {
                 let server = Author::server();
                 draft.reader.ask(|world| may_write(at, before.as_ref(), &entity, &server, world)).await??;
                 // The office brought it: its own device, which took it out, has it delivered.
-                draft.work(at.id)?.take(*after, entity, vec![change], DeviceId(uuid::Uuid::nil()));
-                draft.show(at.id)
+                draft.take(at.id, *after, entity, vec![change], DeviceId(uuid::Uuid::nil()))
             }
             (Some(Placed::Known), _) => Ok(()),
             (Some(Placed::Refused(code, detail)), _) => no(code, detail),

@@ -146,9 +146,7 @@ impl Ledger {
                 .await?;
             for (doc, writes) in by_document(decided?) {
                 draft.load(&[doc]).await?;
-                let actor = draft.actor;
-                draft.work(doc.id)?.write(actor, author.staff, at.device, &writes)?;
-                draft.show(doc.id)?;
+                draft.write(doc.id, author.staff, at.device, &writes)?;
                 if !docs.contains(&doc) {
                     docs.push(doc);
                 }

@@ -61,8 +61,9 @@ pub(super) trait Rows {
     fn put_mark(&mut self, cursor: u64, doc: DocId, mark: &ReadMark) -> Result<()>;
 }
 
-/// Checks everything before anything is written: what follows fails only by the storage's own fault.
-fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<u64> {
+/// Checks everything before anything is written: what follows fails only by the storage's own fault. Answers the
+/// log's last number and the written documents' lines as they are.
+fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<(u64, Vec<Option<DocRow>>)> {
     let head = rows.head()?.ok_or_else(|| Error::NotFound("company".into()))?;
     if let Some(device) = batch.device
         && !rows.device_good(device)?
@@ -85,6 +86,7 @@ fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<u64> {
     for device in &batch.devices {
         free_code(rows, device)?;
     }
+    let mut lines = Vec::with_capacity(batch.docs.len());
     for write in &batch.docs {
         let old = rows.doc(write.doc)?;
         if old.as_ref().map_or(0, |r| r.ver) != write.expect || rows.view_rev(write.doc)? != write.view.rev {
@@ -93,6 +95,7 @@ fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<u64> {
         if write.changes.is_empty() || old.as_ref().is_some_and(|r| r.kind != write.kind) {
             return Err(Error::Internal("a write without changes, or of another kind".into()));
         }
+        lines.push(old);
     }
     for view in &batch.touched {
         let doc = view.summary.doc.id;
@@ -125,17 +128,16 @@ fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<u64> {
             None => return Err(Error::NotFound(format!("refused change {hash}"))),
         }
     }
-    Ok(head)
+    Ok((head, lines))
 }
 
 pub(super) fn commit(rows: &mut dyn Rows, batch: &Batch) -> Result<Committed> {
-    let head = check(rows, batch)?;
+    let (head, lines) = check(rows, batch)?;
     let mut scopes =
         Scopes { at: head + batch.docs.iter().map(|d| d.changes.len() as u64).sum::<u64>(), ..Scopes::default() };
     let mut cursor = head;
     // Documents first, then who reads them: what enters a scope enters with its new heads.
-    for write in &batch.docs {
-        let old = rows.doc(write.doc)?;
+    for (write, old) in batch.docs.iter().zip(lines) {
         for change in &write.changes {
             let gap = onsite_core::planted::on(onsite_core::planted::Bug::CursorGap) && cursor % 50 == 49;
             cursor += if gap { 2 } else { 1 };

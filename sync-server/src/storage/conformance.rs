@@ -313,8 +313,11 @@ async fn conform(s: &dyn Storage) {
     let mut order = write(s, doc(42), Kind::WorkOrder, 402, "").await;
     order.view.summary.number = "G7".into();
     s.commit(T, batch(vec![coded, gone, order])).await.unwrap();
-    assert_eq!(s.coded(T, "G7").await.unwrap(), [StaffId::from(doc(40))]);
-    assert!(s.coded(T, "G8").await.unwrap().is_empty() && s.coded(OTHER, "G7").await.unwrap().is_empty());
+    let asked = Asked { coded: ["G7".into(), "G8".into()].into(), ..Asked::default() };
+    let none = |code: &str| (code.to_owned(), Vec::new());
+    let coded = [("G7".to_owned(), vec![StaffId::from(doc(40))]), none("G8")].into();
+    assert_eq!(s.ask(T, &asked).await.unwrap(), Answers { coded, ..Answers::default() });
+    assert_eq!(s.ask(OTHER, &asked).await.unwrap().coded, [none("G7"), none("G8")].into());
 
     // What is kept beside rows: replaced with its row, found by kind, state and beginning.
     let fact = |starts: Option<i64>, body: &str| {
@@ -379,9 +382,18 @@ async fn conform(s: &dyn Storage) {
     let flagged = vec!["opinion_open".to_owned(), "x:y".into()];
     assert_eq!(s.flags(T).await.unwrap(), [(DocRef::new(Kind::WorkOrder, doc(70)), flagged)]);
     assert!(s.flags(OTHER).await.unwrap().is_empty());
-    assert_eq!(s.linked_to(T, doc(74)).await.unwrap(), [doc(70)]);
-    assert_eq!(s.linked_to(T, doc(2)).await.unwrap(), [doc(1)]);
-    assert!(s.linked_to(OTHER, doc(74)).await.unwrap().is_empty());
+    let asked = Asked {
+        docs: [doc(70), doc(99)].into(),
+        linked_to: [doc(74), doc(2)].into(),
+        children: [(Kind::WorkOrder, doc(99))].into(),
+        ..Asked::default()
+    };
+    let told = s.ask(T, &asked).await.unwrap();
+    assert_eq!(told.views, s.views(T, &[doc(70)]).await.unwrap(), "there is no other");
+    assert_eq!(told.linked_to, [(doc(2), vec![doc(1)]), (doc(74), vec![doc(70)])].into());
+    assert_eq!(told.children, [((Kind::WorkOrder, doc(99)), Vec::new())].into());
+    let elsewhere = s.ask(OTHER, &asked).await.unwrap();
+    assert!(elsewhere.views.is_empty() && elsewhere.linked_to.values().all(Vec::is_empty));
     let waiting = s.waiting(T).await.unwrap();
     assert_eq!((waiting.clashing, waiting.refused), (0, [(device(1), 1)].into()));
     let mut clashing = write(s, doc(71), Kind::WorkOrder, 2001, "").await;
@@ -553,7 +565,13 @@ async fn transcript(s: &dyn Storage, seed: u64) -> Vec<String> {
         said.push(format!("{:?}", s.held_in(T, who, &ranges).await));
         said.push(format!("{:?}", s.range_digests(T, who).await));
         said.push(format!("{:?}", s.knows(T, id, &[hash(n), hash(1 + d.below(n))]).await));
-        said.push(format!("{:?}", s.coded(T, "1").await));
+        let asked = Asked {
+            docs: (0..d.below(4)).map(|_| doc(d.below(9))).collect(),
+            children: (0..d.below(3)).map(|_| (kind, doc(d.below(8)))).collect(),
+            linked_to: (0..d.below(3)).map(|_| doc(d.below(8))).collect(),
+            coded: ["1".into()].into(),
+        };
+        said.push(format!("{:?}", s.ask(T, &asked).await));
         let mut query = Query {
             kind: d.one_in(3).then_some(kind),
             status: d.one_in(3).then(|| "open".into()),

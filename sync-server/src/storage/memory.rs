@@ -96,6 +96,11 @@ impl Company {
         Some(View { heads: row.heads.clone(), ver: row.ver, fact: None, ..view.clone() })
     }
 
+    fn children(&self, kind: Kind, parent: DocId) -> Vec<DocId> {
+        let rows = self.views.values().map(|(v, _)| &v.summary);
+        rows.filter(|s| s.doc.kind == kind && s.parent == Some(parent)).map(|s| s.doc.id).collect()
+    }
+
     /// The rows that meet a list's conditions, in no order.
     fn matching(&self, query: &Query) -> impl Iterator<Item = &View> {
         let phrases = query.search.as_deref().map(words::phrases).unwrap_or_default();
@@ -500,13 +505,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn children(&self, tenant: TenantId, kind: Kind, parent: DocId) -> Result<Vec<DocId>> {
-        self.read(tenant, |c| {
-            Ok(c.views
-                .values()
-                .filter(|(v, _)| v.summary.doc.kind == kind && v.summary.parent == Some(parent))
-                .map(|(v, _)| v.summary.doc.id)
-                .collect())
-        })
+        self.read(tenant, |c| Ok(c.children(kind, parent)))
     }
 
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>> {
@@ -536,11 +535,19 @@ impl Storage for MemoryStorage {
         })
     }
 
-    async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>> {
+    async fn ask(&self, tenant: TenantId, asked: &Asked) -> Result<Answers> {
         self.read(tenant, |c| {
-            let rows = c.views.values().map(|(v, _)| &v.summary);
-            let fits = rows.filter(|s| s.doc.kind == Kind::Staff && s.number == code && s.status != "left");
-            Ok(fits.map(|s| s.doc.id.into()).collect())
+            let coded = |code: &str| {
+                let rows = c.views.values().map(|(v, _)| &v.summary);
+                let fits = rows.filter(|s| s.doc.kind == Kind::Staff && s.number == code && s.status != "left");
+                fits.map(|s| s.doc.id.into()).collect()
+            };
+            Ok(Answers {
+                views: asked.docs.iter().filter_map(|doc| c.view(*doc)).collect(),
+                children: asked.children.iter().map(|of| (*of, c.children(of.0, of.1))).collect(),
+                linked_to: asked.linked_to.iter().map(|doc| (*doc, pairs(&c.back, *doc))).collect(),
+                coded: asked.coded.iter().map(|code| (code.clone(), coded(code))).collect(),
+            })
         })
     }
 
@@ -562,10 +569,6 @@ impl Storage for MemoryStorage {
             rows.sort_by_key(|(doc, _)| *doc);
             Ok(rows)
         })
-    }
-
-    async fn linked_to(&self, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>> {
-        self.read(tenant, |c| Ok(pairs(&c.back, doc)))
     }
 
     async fn waiting(&self, tenant: TenantId) -> Result<Waiting> {

@@ -100,6 +100,32 @@ pub struct View {
     pub fact: Option<Fact>,
 }
 
+/// What rules ask of the read model.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Asked {
+    /// Rows of documents.
+    pub docs: BTreeSet<DocId>,
+    /// Documents of a kind that hang on another.
+    pub children: BTreeSet<(Kind, DocId)>,
+    /// Documents whose readers read this one too (see [`DocWrite::over`]).
+    pub linked_to: BTreeSet<DocId>,
+    /// Members of staff, not those who left, whose work number this is.
+    pub coded: BTreeSet<String>,
+}
+
+/// The answers to [`Asked`], each list by id.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Answers {
+    /// The rows of those that exist.
+    pub views: Vec<View>,
+    /// For each that was asked.
+    pub children: BTreeMap<(Kind, DocId), Vec<DocId>>,
+    /// For each that was asked.
+    pub linked_to: BTreeMap<DocId, Vec<DocId>>,
+    /// For each that was asked.
+    pub coded: BTreeMap<String, Vec<StaffId>>,
+}
+
 /// What whole-company questions need of a document, kept beside its row; opaque here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Fact {
@@ -723,14 +749,12 @@ pub trait Storage: Send + Sync + 'static {
     async fn list(&self, tenant: TenantId, query: &Query) -> Result<Vec<View>>;
     /// A list by state: how many rows are in each, and the first of them, as many as a page has.
     async fn columns(&self, tenant: TenantId, query: &Query) -> Result<Vec<Column>>;
-    /// Members of staff, not those who left, whose work number this is, by id.
-    async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>>;
+    /// What rules ask, all answered from one moment.
+    async fn ask(&self, tenant: TenantId, asked: &Asked) -> Result<Answers>;
     /// The facts of documents, by id.
     async fn facts(&self, tenant: TenantId, query: &FactQuery) -> Result<Vec<FactRow>>;
     /// The flags of every row that has some, by kind and document.
     async fn flags(&self, tenant: TenantId) -> Result<Vec<(DocRef, Vec<String>)>>;
-    /// Documents whose readers read this one too (see [`DocWrite::over`]), by id.
-    async fn linked_to(&self, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>>;
     /// What waits for the office.
     async fn waiting(&self, tenant: TenantId) -> Result<Waiting>;
     /// How many documents of a kind are in each state.

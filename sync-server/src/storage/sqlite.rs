@@ -1425,9 +1425,26 @@ impl Storage for SqliteStorage {
         self.read(tenant, move |conn| columns(conn, tenant, &query)).await
     }
 
-    async fn coded(&self, tenant: TenantId, code: &str) -> Result<Vec<StaffId>> {
-        let code = code.to_owned();
-        self.read(tenant, move |conn| coded(conn, tenant, &code)).await
+    async fn ask(&self, tenant: TenantId, asked: &Asked) -> Result<Answers> {
+        let asked = asked.clone();
+        let n = asked.docs.len() + asked.children.len() + asked.linked_to.len() + asked.coded.len();
+        self.look_or_read(tenant, n, move |conn| {
+            let views = asked.docs.into_iter().filter_map(|doc| view(conn, tenant, doc).transpose());
+            let children =
+                asked.children.into_iter().map(|(kind, of)| Ok(((kind, of), children(conn, tenant, kind, of)?)));
+            let linked = asked.linked_to.into_iter().map(|doc| Ok((doc, linked_to(conn, tenant, doc)?)));
+            let coded = asked.coded.into_iter().map(|code| {
+                let found = coded(conn, tenant, &code)?;
+                Ok((code, found))
+            });
+            Ok(Answers {
+                views: views.collect::<Result<_>>()?,
+                children: children.collect::<Result<_>>()?,
+                linked_to: linked.collect::<Result<_>>()?,
+                coded: coded.collect::<Result<_>>()?,
+            })
+        })
+        .await
     }
 
     async fn facts(&self, tenant: TenantId, query: &FactQuery) -> Result<Vec<FactRow>> {
@@ -1446,10 +1463,6 @@ impl Storage for SqliteStorage {
             Ok(rows)
         })
         .await
-    }
-
-    async fn linked_to(&self, tenant: TenantId, doc: DocId) -> Result<Vec<DocId>> {
-        self.look(tenant, |conn| linked_to(conn, tenant, doc)).await
     }
 
     async fn waiting(&self, tenant: TenantId) -> Result<Waiting> {

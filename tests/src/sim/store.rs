@@ -5,7 +5,7 @@ use onsite_core::domain::{ChangeHash, DeviceId, DocId, DocRef, Kind, Millis, Sha
 use onsite_core::sync::protocol::{Digest, Held};
 use onsite_server::error::Result;
 use onsite_server::storage::{
-    AsideQuery, Audit, AuditRow, Batch, BlobRow, Bodies, Column, Committed, Device, DeviceSync, FactQuery, FactRow,
+    Answers, Asked, AsideQuery, Audit, AuditRow, Batch, BlobRow, Bodies, Column, Committed, Device, DeviceSync, FactQuery, FactRow,
     Loaded, LogRow, MemoryStorage, Place, Query, ReadMark, Record, Scan, SetAside, Storage, SyncNote, Tenant, View,
     Waiting, Want,
 };
@@ -60,10 +60,9 @@ restless! {
     fn children(tenant: TenantId, kind: Kind, parent: DocId) -> Vec<DocId>;
     fn list(tenant: TenantId, query: &Query) -> Vec<View>;
     fn columns(tenant: TenantId, query: &Query) -> Vec<Column>;
-    fn coded(tenant: TenantId, code: &str) -> Vec<StaffId>;
+    fn ask(tenant: TenantId, asked: &Asked) -> Answers;
     fn facts(tenant: TenantId, query: &FactQuery) -> Vec<FactRow>;
     fn flags(tenant: TenantId) -> Vec<(DocRef, Vec<String>)>;
-    fn linked_to(tenant: TenantId, doc: DocId) -> Vec<DocId>;
     fn waiting(tenant: TenantId) -> Waiting;
     fn put_sync_notes(notes: Vec<(TenantId, DeviceId, SyncNote)>) -> ();
     fn sync_notes(tenant: TenantId, device: DeviceId) -> Vec<SyncNote>;
