@@ -31,8 +31,8 @@ pub(super) trait Rows {
     fn put_doc(&mut self, row: &DocRow) -> Result<()>;
     fn append(&mut self, cursor: u64, doc: &DocWrite, change: &NewChange, now: Millis) -> Result<()>;
     fn put_snapshot(&mut self, doc: DocId, body: &[u8]) -> Result<()>;
-    /// The row's `rev`; 0 where there is none.
-    fn view_rev(&mut self, doc: DocId) -> Result<u64>;
+    /// A document's line, and its row's `rev`.
+    fn standing(&mut self, doc: DocId) -> Result<Option<(DocRow, u64)>>;
     fn put_view(&mut self, view: &View, ver: u64, rev: u64) -> Result<()>;
     fn scope_of(&mut self, doc: DocId) -> Result<BTreeMap<StaffId, Cell>>;
     fn put_scope(&mut self, doc: DocId, staff: StaffId, cell: Cell) -> Result<()>;
@@ -88,8 +88,8 @@ fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<(u64, Vec<Option<DocRow>>
     }
     let mut lines = Vec::with_capacity(batch.docs.len());
     for write in &batch.docs {
-        let old = rows.doc(write.doc)?;
-        if old.as_ref().map_or(0, |r| r.ver) != write.expect || rows.view_rev(write.doc)? != write.view.rev {
+        let (old, rev) = rows.standing(write.doc)?.unzip();
+        if old.as_ref().map_or(0, |r| r.ver) != write.expect || rev.unwrap_or_default() != write.view.rev {
             return Err(Error::Moved);
         }
         if write.changes.is_empty() || old.as_ref().is_some_and(|r| r.kind != write.kind) {
@@ -99,8 +99,8 @@ fn check(rows: &mut dyn Rows, batch: &Batch) -> Result<(u64, Vec<Option<DocRow>>
     }
     for view in &batch.touched {
         let doc = view.summary.doc.id;
-        let row = rows.doc(doc)?.ok_or(Error::Moved)?;
-        if rows.view_rev(doc)? != view.rev || row.ver != view.ver {
+        let (row, rev) = rows.standing(doc)?.ok_or(Error::Moved)?;
+        if rev != view.rev || row.ver != view.ver {
             return Err(Error::Moved);
         }
     }

@@ -179,8 +179,9 @@ impl Rows for Tx<'_> {
         self.0.snapshots.insert(doc, body.to_vec());
         Ok(())
     }
-    fn view_rev(&mut self, doc: DocId) -> Result<u64> {
-        Ok(self.0.views.get(&doc).map_or(0, |(v, _)| v.rev))
+    fn standing(&mut self, doc: DocId) -> Result<Option<(DocRow, u64)>> {
+        let rev = self.0.views.get(&doc).map_or(0, |(v, _)| v.rev);
+        Ok(self.doc(doc)?.map(|row| (row, rev)))
     }
     fn put_view(&mut self, view: &View, ver: u64, rev: u64) -> Result<()> {
         let mut view = View { ver, rev, heads: Vec::new(), ..view.clone() };

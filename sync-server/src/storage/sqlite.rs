@@ -617,9 +617,11 @@ fn tenant_row(row: &Row<'_>) -> Result<Tenant> {
 
 fn doc_row(conn: &Connection, tenant: TenantId, doc: DocId) -> Result<Option<DocRow>> {
     let sql = "SELECT kind, ver, heads, snapshot_upto FROM doc WHERE tenant = ?1 AND doc = ?2";
-    one(conn, sql, params![tenant.as_bytes(), doc.as_bytes()], |r| {
-        Ok(DocRow { doc, kind: kind(r, 0)?, ver: r.get(1)?, heads: heads(r, 2)?, snapshot_upto: r.get(3)? })
-    })
+    one(conn, sql, params![tenant.as_bytes(), doc.as_bytes()], |r| doc_line(doc, r))
+}
+
+fn doc_line(doc: DocId, r: &Row<'_>) -> Result<DocRow> {
+    Ok(DocRow { doc, kind: kind(r, 0)?, ver: r.get(1)?, heads: heads(r, 2)?, snapshot_upto: r.get(3)? })
 }
 
 fn snapshot(conn: &Connection, tenant: TenantId, doc: DocId) -> Result<Option<Vec<u8>>> {
@@ -713,6 +715,12 @@ fn digest(conn: &Connection, tenant: TenantId, staff: StaffId) -> Result<Digest>
 fn counter(conn: &Connection, tenant: TenantId, name: &str) -> Result<u64> {
     let sql = "SELECT n FROM counter WHERE tenant = ?1 AND name = ?2";
     Ok(one(conn, sql, params![tenant.as_bytes(), name], |r| Ok(r.get(0)?))?.unwrap_or(0))
+}
+
+/// Whom a row concerns, of its summary.
+#[derive(Deserialize)]
+struct Concerned {
+    people: BTreeSet<StaffId>,
 }
 
 /// What stands for a search text in its row: another one is indexed anew.
@@ -832,49 +840,69 @@ impl Rows for Tx<'_> {
         let sql = "INSERT INTO snapshot (tenant, doc, body) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET body = ?3";
         self.run(sql, params![self.id(), doc.as_bytes(), body])
     }
-    fn view_rev(&mut self, doc: DocId) -> Result<u64> {
-        let sql = "SELECT rev FROM view WHERE tenant = ?1 AND doc = ?2";
-        Ok(one(self.conn, sql, params![self.id(), doc.as_bytes()], |r| Ok(r.get(0)?))?.unwrap_or(0))
+    fn standing(&mut self, doc: DocId) -> Result<Option<(DocRow, u64)>> {
+        let sql = "SELECT d.kind, d.ver, d.heads, d.snapshot_upto, v.rev FROM doc d \
+                   LEFT JOIN view v ON v.tenant = d.tenant AND v.doc = d.doc WHERE d.tenant = ?1 AND d.doc = ?2";
+        one(self.conn, sql, params![self.id(), doc.as_bytes()], |r| {
+            Ok((doc_line(doc, r)?, r.get::<_, Option<u64>>(4)?.unwrap_or(0)))
+        })
     }
     fn put_view(&mut self, view: &View, _ver: u64, rev: u64) -> Result<()> {
         let mut summary = view.summary.clone();
         let search = std::mem::take(&mut summary.search);
         let words = search_mark(&search);
         let doc = summary.doc.id;
-        let people = summary.people.iter().copied().collect();
-        let sql = "SELECT id, words, summary FROM view WHERE tenant = ?1 AND doc = ?2";
+        let people: BTreeSet<StaffId> = summary.people.iter().copied().collect();
+        let sql = "SELECT id, words, summary, status, parent, due, place, clashes, flagged FROM view \
+                   WHERE tenant = ?1 AND doc = ?2";
         let old = one(self.conn, sql, params![self.id(), doc.as_bytes()], |r| {
-            let old: Summary = parsed(r.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
-            Ok((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(1)?, old.people.into_iter().collect::<BTreeSet<_>>()))
+            let concerned: Concerned = parsed(r.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)?;
+            let sorts: Vec<Value> = (3..9).map(|i| r.get(i)).collect::<rusqlite::Result<_>>()?;
+            Ok((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(1)?, concerned.people, sorts))
         })?;
-        let sql = "INSERT INTO view (tenant, doc, kind, status, parent, due, place, clashes, flagged, rev, changed, \
-                   words, summary, entity) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
-                   ON CONFLICT DO UPDATE SET kind = ?3, status = ?4, parent = ?5, due = ?6, place = ?7, clashes = ?8, \
-                   flagged = ?9, rev = ?10, changed = ?11, words = ?12, summary = ?13, entity = ?14 RETURNING id";
-        let values = params![
-            self.id(),
-            doc.as_bytes(),
-            summary.doc.kind.number(),
-            summary.status,
-            summary.parent.map(|p| *p.as_bytes()),
-            summary.due.map(|d| d.0),
-            view.key().due,
-            view.clashes,
-            !summary.flags.is_empty(),
-            rev,
-            view.changed.0,
-            words,
-            json(&summary)?,
-            view.entity
+        // Of these there are indexes: one that stays is not written, for SQLite would write its indexes too.
+        let parent = summary.parent.map(|p| p.as_bytes().to_vec());
+        let sorts: [(&str, Value); 6] = [
+            ("status", summary.status.clone().into()),
+            ("parent", parent.into()),
+            ("due", summary.due.map(|d| d.0).into()),
+            ("place", view.key().due.into()),
+            ("clashes", i64::from(view.clashes).into()),
+            ("flagged", i64::from(!summary.flags.is_empty()).into()),
         ];
-        let id: i64 = self.conn.prepare_cached(sql)?.query_row(values, |r| r.get(0))?;
-        let (before, now) = match &old {
-            Some((_, before, at)) => (Some(before), at.clone()),
-            None => (None, BTreeSet::new()),
+        let mut values: Vec<Value> = vec![
+            i64::try_from(rev).unwrap_or(i64::MAX).into(),
+            view.changed.0.into(),
+            words.to_vec().into(),
+            json(&summary)?.into(),
+            view.entity.clone().into(),
+        ];
+        let (id, had, before) = match old {
+            Some((id, had, before, then)) => {
+                let mut sql = "UPDATE view SET rev = ?, changed = ?, words = ?, summary = ?, entity = ?".to_owned();
+                for ((name, now), then) in sorts.into_iter().zip(then) {
+                    if now != then {
+                        sql.extend([", ", name, " = ?"]);
+                        values.push(now);
+                    }
+                }
+                values.push(id.into());
+                self.run(&(sql + " WHERE id = ?"), params_from_iter(values))?;
+                (id, Some(had), before)
+            }
+            None => {
+                values.extend(sorts.into_iter().map(|(_, value)| value));
+                let of = [self.id().to_vec().into(), doc.as_bytes().to_vec().into()];
+                values.extend(of.into_iter().chain([i64::from(summary.doc.kind.number()).into()]));
+                let sql = "INSERT INTO view (rev, changed, words, summary, entity, status, parent, due, place, \
+                           clashes, flagged, tenant, doc, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                self.run(sql, params_from_iter(values))?;
+                (self.conn.last_insert_rowid(), None, BTreeSet::new())
+            }
         };
-        self.put_people(id, &now, &people)?;
-        if before != Some(&words) {
-            index(self.conn, id, &search, before.is_some())?;
+        self.put_people(id, &before, &people)?;
+        if had != Some(words) {
+            index(self.conn, id, &search, had.is_some())?;
         }
         put_fact(self.conn, self.tenant, summary.doc, &summary.status, view.fact.as_ref())
     }
