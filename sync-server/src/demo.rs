@@ -23,6 +23,7 @@ use onsite_core::env::Env;
 use onsite_core::messages::{self, Language, Words, tf};
 use onsite_core::store::blobs::FolderBlobs;
 use past::{COMPANY, DemoEnv, FAULTS, Office, PASSWORD, PEOPLE, ROUND, Site, TECHNICIANS};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -388,7 +389,7 @@ async fn contradictions(office: &Office, jobs: &[Job]) -> Result<Vec<(usize, Con
     for (n, job) in jobs.iter().enumerate() {
         let Entity::WorkOrder(order) = office.view(job.order).await?.entity()? else { continue };
         let Entity::Visit(visit) = office.view(job.visit).await?.entity()? else { continue };
-        let (_, open) = stage::stage(&order, &[(job.visit, visit)], office.env.now());
+        let (_, open) = stage::stage(&order, &[(job.visit, Cow::Owned(visit))], office.env.now());
         found.extend(open.into_iter().map(|c| (n, c)));
     }
     Ok(found)

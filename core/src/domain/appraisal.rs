@@ -10,6 +10,7 @@ use super::{
     stage::job_visits,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 #[cfg(test)]
@@ -186,7 +187,7 @@ pub struct Grievance<'a> {
     /// Its work order, where it names one that is held.
     pub order: Option<(WorkOrderId, &'a WorkOrder)>,
     /// That job's visits.
-    pub visits: &'a [(VisitId, Visit)],
+    pub visits: &'a [(VisitId, Cow<'a, Visit>)],
 }
 
 impl Grievance<'_> {
@@ -423,7 +424,8 @@ pub fn quarter(quarter: Quarter, staff: StaffId, now: Millis, world: &dyn World)
     let synced = world.synced_until(staff);
     match world.complaints(quarter.start(zone), quarter.end(zone)) {
         Some(ids) => {
-            let held: Vec<_> = ids.into_iter().filter_map(|id| Some((id, world.get::<Complaint>(id)?))).collect();
+            let held: Vec<_> =
+                ids.into_iter().filter_map(|id| Some((id, world.get::<Complaint>(id)?.into_owned()))).collect();
             for_quarter(quarter, staff, &held, synced, now, world)
         }
         None => {
@@ -528,17 +530,25 @@ pub fn for_suggestion(id: SuggestionId, suggestion: &Suggestion, rulings: &[Appr
 pub fn find(world: &dyn World, key: &str, now: Millis) -> Option<Proposal> {
     match key.parse().ok()? {
         Key::Penalty(rule, id, staff) => {
-            let complaint: Complaint = world.get(id)?;
+            let complaint = world.get::<Complaint>(id)?;
             let order = complaint.work_order.and_then(|w| Some((w, world.get::<WorkOrder>(w)?)));
             let visits = order.as_ref().map(|(id, w)| job_visits(*id, w, world)).unwrap_or_default();
-            let g =
-                Grievance { id, complaint: &complaint, order: order.as_ref().map(|(i, w)| (*i, w)), visits: &visits };
+            let g = Grievance {
+                id,
+                complaint: &complaint,
+                order: order.as_ref().map(|(i, w)| (*i, &**w)),
+                visits: &visits,
+            };
             Some(penalty(rule, g, staff, &world.settings(), world.synced_until(staff)))
         }
         Key::Quarter(of, staff) => Some(quarter(of, staff, now, world)),
         Key::Suggestion(id) => {
-            let suggestion: Suggestion = world.get(id)?;
-            let rulings = world.children(Kind::Appraisal, id.into()).into_iter().filter_map(|a| world.get(a));
+            let suggestion = world.get::<Suggestion>(id)?;
+            let rulings = world
+                .children(Kind::Appraisal, id.into())
+                .into_iter()
+                .filter_map(|a| world.get::<Appraisal>(a))
+                .map(Cow::into_owned);
             Some(for_suggestion(id, &suggestion, &rulings.collect::<Vec<_>>()))
         }
     }

@@ -5,6 +5,7 @@
 
 use super::{entity::*, id::*, time::*, value::*};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -324,7 +325,7 @@ pub struct Moment<'a> {
 /// What the rules may look at: current contents, by id and by parent.
 pub trait World {
     /// A document's content; `None` where it is not held.
-    fn entity(&self, doc: DocRef) -> Option<Entity>;
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>>;
     /// The ids of the documents of a kind whose parent (see [`super::summary::parent`]) is `of`.
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId>;
     /// The work orders that name a request (others among them do no harm), whatever customer each has:
@@ -346,15 +347,18 @@ pub trait World {
 /// Typed reading of a [`World`].
 pub trait WorldExt: World {
     /// A document's content as its own struct.
-    fn get<R: super::entity::Record>(&self, id: impl Into<DocId>) -> Option<R> {
-        self.entity(DocRef::new(R::KIND, id)).and_then(R::unwrap)
+    fn get<R: super::entity::Record>(&self, id: impl Into<DocId>) -> Option<Cow<'_, R>> {
+        match self.entity(DocRef::new(R::KIND, id))? {
+            Cow::Borrowed(entity) => R::peek(entity).map(Cow::Borrowed),
+            Cow::Owned(entity) => R::unwrap(entity).map(Cow::Owned),
+        }
     }
     /// The settings, or their defaults.
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> Cow<'_, Settings> {
         self.get::<Settings>(SETTINGS).unwrap_or_default()
     }
     /// The visits of a work order.
-    fn visits(&self, order: WorkOrderId) -> Vec<(VisitId, Visit)> {
+    fn visits(&self, order: WorkOrderId) -> Vec<(VisitId, Cow<'_, Visit>)> {
         self.children(Kind::Visit, order.into()).into_iter().filter_map(|id| Some((id.into(), self.get(id)?))).collect()
     }
 }

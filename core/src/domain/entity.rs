@@ -1149,6 +1149,8 @@ pub trait Record: Sized + Clone + Default {
     fn wrap(self) -> Entity;
     /// Unwraps, if it is of this kind.
     fn unwrap(entity: Entity) -> Option<Self>;
+    /// Looks at it, if it is of this kind.
+    fn peek(entity: &Entity) -> Option<&Self>;
 }
 
 macro_rules! records {
@@ -1159,6 +1161,12 @@ macro_rules! records {
                 Entity::$name(self)
             }
             fn unwrap(entity: Entity) -> Option<Self> {
+                match entity {
+                    Entity::$name(x) => Some(x),
+                    _ => None,
+                }
+            }
+            fn peek(entity: &Entity) -> Option<&Self> {
                 match entity {
                     Entity::$name(x) => Some(x),
                     _ => None,

@@ -3,6 +3,7 @@
 
 use super::{Assignment, EventKind, Fen, ItemId, Mark, Millis, Outcome, StaffId, Stamp, Visit, VisitId, WorkOrder};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An event as it stands after corrections.
@@ -320,17 +321,17 @@ impl WorkOrder {
     }
 
     /// Money the technicians took from the customer on these visits.
-    pub fn collected(&self, visits: &[(VisitId, Visit)]) -> Fen {
+    pub fn collected(&self, visits: &[(VisitId, Cow<'_, Visit>)]) -> Fen {
         visits.iter().map(|(_, v)| v.collected()).sum()
     }
 
     /// What of the balance is still to be collected; negative where too much was taken.
-    pub fn remaining_balance(&self, visits: &[(VisitId, Visit)]) -> Fen {
+    pub fn remaining_balance(&self, visits: &[(VisitId, Cow<'_, Visit>)]) -> Fen {
         self.dispatch.balance_to_collect - self.collected(visits)
     }
 
     /// Every tool and part, required or used unforeseen.
-    pub fn items(&self, visits: &[(VisitId, Visit)]) -> Vec<ItemAccount> {
+    pub fn items(&self, visits: &[(VisitId, Cow<'_, Visit>)]) -> Vec<ItemAccount> {
         let mut accounts: BTreeMap<ItemId, ItemAccount> = BTreeMap::new();
         for (id, item) in self.dispatch.items.iter() {
             if item.removed && item.issued.0 == 0 && item.returned.0 == 0 {

@@ -5,6 +5,7 @@ use super::{
     Settings, StaffId, Stamp, Visit, VisitId, WorkOrder, WorkOrderId, WorkType, Zone,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(test)]
@@ -127,9 +128,14 @@ pub struct JobFacts {
 
 impl JobFacts {
     /// Gathers a job's facts.
-    pub fn gather(id: WorkOrderId, order: &WorkOrder, visits: &[(VisitId, Visit)], complaints: &[Complaint]) -> Self {
+    pub fn gather(
+        id: WorkOrderId,
+        order: &WorkOrder,
+        visits: &[(VisitId, Cow<'_, Visit>)],
+        complaints: &[Complaint],
+    ) -> Self {
         let mut results: Vec<(Millis, VisitId, &Visit)> =
-            visits.iter().filter_map(|(id, v)| Some((v.result_mark()?.at.best(), *id, v))).collect();
+            visits.iter().filter_map(|(id, v)| Some((v.result_mark()?.at.best(), *id, &**v))).collect();
         results.sort_by_key(|(at, id, _)| (*at, *id));
         let done = |v: &Visit| v.outcome == Some(Outcome::Completed);
         let current = visits.iter().filter(|(_, v)| v.round == order.round && v.work_order.is_some());
@@ -143,7 +149,7 @@ impl JobFacts {
             reported: order.reported.map(|r| r.best()),
             technicians: order.ever_assigned(),
             deadline: order.arrival_deadline,
-            arrived: current.and_then(Visit::arrived_at),
+            arrived: current.and_then(|v| v.arrived_at()),
             cancelled: order.cancelled.is_some(),
             first_result: results.first().map(|(at, _, v)| (*at, done(v))),
             completed: results.iter().rev().find(|(_, _, v)| done(v)).map(|(at, _, _)| *at),

@@ -5,6 +5,7 @@ use super::{
     SignoffRole, StaffId, Stamp, Visit, VisitId, WorkOrder, WorkOrderId, World, WorldExt, Zone, forms_content,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 #[cfg(test)]
@@ -168,7 +169,7 @@ impl Contradiction {
 }
 
 /// The visits of a job: those of the work order, and the unplanned one of its request.
-pub fn job_visits(id: WorkOrderId, order: &WorkOrder, world: &dyn World) -> Vec<(VisitId, Visit)> {
+pub fn job_visits<'a>(id: WorkOrderId, order: &WorkOrder, world: &'a dyn World) -> Vec<(VisitId, Cow<'a, Visit>)> {
     let mut visits = world.visits(id);
     if let Some(request) = order.request {
         for child in world.children(Kind::Visit, request.into()) {
@@ -184,12 +185,12 @@ pub fn job_visits(id: WorkOrderId, order: &WorkOrder, world: &dyn World) -> Vec<
 ///
 /// Archiving and closing outrank cancelling, which outranks what happened on
 /// site, which outranks what the office planned.
-pub fn stage(order: &WorkOrder, visits: &[(VisitId, Visit)], now: Millis) -> (Stage, Vec<Contradiction>) {
+pub fn stage(order: &WorkOrder, visits: &[(VisitId, Cow<'_, Visit>)], now: Millis) -> (Stage, Vec<Contradiction>) {
     let _ = now;
     (stage_alone(order, visits), contradictions(order, visits))
 }
 
-fn stage_alone(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Stage {
+fn stage_alone(order: &WorkOrder, visits: &[(VisitId, Cow<'_, Visit>)]) -> Stage {
     if order.archived.is_some() {
         return Stage::Archived;
     }
@@ -264,7 +265,7 @@ pub fn visit_stage(visit: &Visit) -> Stage {
 }
 
 /// Facts that contradict each other, whether settled or not.
-pub fn all_contradictions(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec<Contradiction> {
+pub fn all_contradictions(order: &WorkOrder, visits: &[(VisitId, Cow<'_, Visit>)]) -> Vec<Contradiction> {
     let mut found = Vec::new();
     // An unplanned visit came before every dispatch.
     let place = |v: &Visit| v.work_order.map(|_| v.round);
@@ -341,7 +342,7 @@ pub fn all_contradictions(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec
     found
 }
 
-fn contradictions(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec<Contradiction> {
+fn contradictions(order: &WorkOrder, visits: &[(VisitId, Cow<'_, Visit>)]) -> Vec<Contradiction> {
     let mut open = all_contradictions(order, visits);
     open.retain(|c| !order.settled.contains_key(&c.key));
     open
@@ -376,7 +377,7 @@ pub fn request_stage(request: &Request) -> Stage {
 
 /// When this job's arrival is late: the deadline, where it has passed and
 /// nobody is known to have come.
-pub fn overdue_arrival(order: &WorkOrder, visits: &[(VisitId, Visit)], now: Millis) -> Option<Millis> {
+pub fn overdue_arrival(order: &WorkOrder, visits: &[(VisitId, Cow<'_, Visit>)], now: Millis) -> Option<Millis> {
     let deadline = order.arrival_deadline.filter(|d| *d < now)?;
     let waiting = stage_alone(order, visits) < Stage::OnSite;
     let came = visits.iter().any(|(_, v)| v.round == order.round && v.arrived_at().is_some());

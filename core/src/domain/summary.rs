@@ -7,6 +7,7 @@ use super::{
     World, WorldExt, Zone, forms_content,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 #[cfg(test)]
@@ -68,19 +69,19 @@ pub const EVERYBODY: StaffId = StaffId(uuid::Uuid::nil());
 
 /// The work order that answers a request: one not cancelled before one that
 /// is, then the first opened.
-pub fn answering(request: RequestId, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
+pub fn answering<'a>(request: RequestId, world: &'a dyn World) -> Option<(WorkOrderId, Cow<'a, WorkOrder>)> {
     naming(request, world).into_iter().min_by_key(|(o, w)| (w.cancelled.is_some(), *o))
 }
 
 /// Every work order that names a request.
-fn naming(request: RequestId, world: &dyn World) -> Vec<(WorkOrderId, WorkOrder)> {
+fn naming<'a>(request: RequestId, world: &'a dyn World) -> Vec<(WorkOrderId, Cow<'a, WorkOrder>)> {
     let orders = world.answers(request).into_iter().filter_map(|o| Some((o, world.get::<WorkOrder>(o)?)));
     orders.filter(|(_, w)| w.request == Some(request)).collect()
 }
 
 /// The job a visit belongs to: its work order, or for an unplanned visit the
 /// one that answers its request.
-pub fn order_of(visit: &Visit, world: &dyn World) -> Option<(WorkOrderId, WorkOrder)> {
+pub fn order_of<'a>(visit: &Visit, world: &'a dyn World) -> Option<(WorkOrderId, Cow<'a, WorkOrder>)> {
     match (visit.work_order, visit.request) {
         (Some(id), _) => world.get(id).map(|w| (id, w)),
         (None, Some(id)) => answering(id, world),
@@ -276,7 +277,7 @@ pub fn summary(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> 
         Entity::FollowUp(f) => of_follow_up(f, world, &mut words, row),
         Entity::Complaint(c) => of_complaint(c, world, &mut words, row),
         Entity::Statement(s) => {
-            let name = s.author.and_then(|id| world.get::<Staff>(id)).map(|s| s.name).unwrap_or_default();
+            let name = s.author.and_then(|id| world.get::<Staff>(id)).map(|s| s.name.clone()).unwrap_or_default();
             words.add([&name, &s.text.0]);
             Summary {
                 title: name,
@@ -288,7 +289,7 @@ pub fn summary(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> 
         }
         Entity::Suggestion(s) => {
             let ruled = world.children(Kind::Appraisal, doc.id).into_iter().filter_map(|id| world.get::<Appraisal>(id));
-            let decision = ruled.filter_map(|a| a.decision).max_by_key(|d| (d.why.at.best(), d.decision));
+            let decision = ruled.filter_map(|a| a.decision.clone()).max_by_key(|d| (d.why.at.best(), d.decision));
             words.add([&s.title, &s.text.0]);
             words.staff(s.author, world);
             Summary {
@@ -303,7 +304,7 @@ pub fn summary(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> 
         Entity::Appraisal(a) => {
             let author = a.suggestion.and_then(|id| world.get::<Suggestion>(id)).and_then(|s| s.author);
             let staff = a.staff.or(author);
-            let name = staff.and_then(|id| world.get::<Staff>(id)).map(|s| s.name).unwrap_or_default();
+            let name = staff.and_then(|id| world.get::<Staff>(id)).map(|s| s.name.clone()).unwrap_or_default();
             let reason = a.decision.as_ref().map(|d| d.why.reason.clone()).unwrap_or_default();
             words.add([&name, &reason, &a.proposal]);
             Summary {
@@ -323,8 +324,8 @@ pub fn summary(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> 
 
 fn of_customer(id: CustomerId, c: &Customer, world: &dyn World, words: &mut Words, row: Summary) -> Summary {
     let settings = world.settings();
-    let calls: Vec<FollowUp> =
-        world.children(Kind::FollowUp, id.into()).into_iter().filter_map(|id| world.get(id)).collect();
+    let calls = world.children(Kind::FollowUp, id.into()).into_iter();
+    let calls: Vec<FollowUp> = calls.filter_map(|id| world.get::<FollowUp>(id).map(Cow::into_owned)).collect();
     words.customer(c);
     words.add([&c.notes.0]);
     for (_, e) in c.equipment.iter().filter(|(_, e)| !e.removed) {
@@ -352,7 +353,7 @@ fn of_request(id: RequestId, r: &Request, world: &dyn World, now: Millis, words:
     words.add([&r.provisional_number]);
     words.add(&final_number);
     words.add([&r.customer_name, &r.contact_name, &r.contact_phone, &r.address, &r.problem.0]);
-    words.machine(customer.as_ref(), r.equipment);
+    words.machine(customer.as_deref(), r.equipment);
     words.add(customer.iter().map(|c| &c.name));
     let due = r.reported.map(|at| at.best().plus(world.settings().arrival_hours.saturating_mul(60 * Millis::MINUTE)));
     Summary {
@@ -387,7 +388,7 @@ fn of_order(
     if let Some(customer) = &customer {
         words.customer(customer);
     }
-    words.machine(customer.as_ref(), w.equipment);
+    words.machine(customer.as_deref(), w.equipment);
     for staff in w.ever_assigned() {
         words.staff(Some(staff), world);
     }
@@ -448,12 +449,12 @@ fn of_visit(id: VisitId, v: &Visit, world: &dyn World, words: &mut Words, row: S
     }
     words.add(customer.iter().map(|c| &c.name));
     let equipment = order.as_ref().and_then(|w| w.equipment).or(request.as_ref().and_then(|r| r.equipment));
-    words.machine(customer.as_ref(), equipment);
+    words.machine(customer.as_deref(), equipment);
     words.add([&v.service_description.0, &v.diagnosis.0, &v.resolution.0, &v.remarks.0, &v.customer_comment.0]);
     words.add(v.notes.values().map(|n| &n.text));
     words.add(v.items.values().flat_map(|i| [&i.part_no, &i.name]));
-    let mut people = order.as_ref().map(WorkOrder::current_technicians).unwrap_or_default();
-    let others = order.iter().flat_map(WorkOrder::ever_assigned).chain(request.as_ref().and_then(|r| {
+    let mut people = order.as_ref().map(|w| w.current_technicians()).unwrap_or_default();
+    let others = order.iter().flat_map(|w| w.ever_assigned()).chain(request.as_ref().and_then(|r| {
         // An unplanned visit is its request's author's.
         r.author.filter(|_| v.work_order.is_none())
     }));
@@ -482,7 +483,7 @@ fn of_visit(id: VisitId, v: &Visit, world: &dyn World, words: &mut Words, row: S
 
 fn of_follow_up(f: &FollowUp, world: &dyn World, words: &mut Words, row: Summary) -> Summary {
     let customer = f.customer.and_then(|id| world.get::<Customer>(id));
-    let name = customer.map(|c| c.name).unwrap_or_default();
+    let name = customer.map(|c| c.name.clone()).unwrap_or_default();
     words.add([&name, &f.opinion.0, &f.analysis.0]);
     let due = f.due.map(|day| Zone::of(&world.settings()).start(day));
     Summary {
@@ -499,7 +500,7 @@ fn of_follow_up(f: &FollowUp, world: &dyn World, words: &mut Words, row: Summary
 fn of_complaint(c: &Complaint, world: &dyn World, words: &mut Words, row: Summary) -> Summary {
     let order = c.work_order.and_then(|id| world.get::<WorkOrder>(id));
     let customer = c.customer.or(order.as_ref().and_then(|w| w.customer)).and_then(|id| world.get::<Customer>(id));
-    let name = customer.map(|c| c.name).unwrap_or_default();
+    let name = customer.map(|c| c.name.clone()).unwrap_or_default();
     words.add([&name, &c.description.0]);
     words.add(order.iter().filter_map(|w| w.number.as_ref()));
     for staff in c.staff.iter() {

@@ -4,6 +4,7 @@ use super::{
     Author, Command, ComplaintId, DocId, DocRef, Entity, Kind, Millis, Moment, Rejection, RequestId, Role, StaffId,
     Stamp, WorkOrderId, World, Write, summary,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -21,8 +22,8 @@ pub(crate) struct MemoryWorld {
 }
 
 impl World for MemoryWorld {
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
-        self.docs.get(&doc).cloned()
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
+        self.docs.get(&doc).map(Cow::Borrowed)
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         (self.docs.iter().filter(|(d, e)| d.kind == kind && summary::parent(e) == Some(of)))

@@ -75,9 +75,9 @@ impl Engine {
                 stage,
                 arrival_deadline: order.arrival_deadline,
                 planned_start: order.planned_start,
-                customer_name: order.dispatch.customer_name,
-                service_address: order.dispatch.service_address,
-                contact_phone: order.dispatch.contact_phone,
+                customer_name: order.dispatch.customer_name.clone(),
+                service_address: order.dispatch.service_address.clone(),
+                contact_phone: order.dispatch.contact_phone.clone(),
             });
         }
         let mut requests = BTreeSet::new();
@@ -127,7 +127,7 @@ impl Engine {
             let visits = job_visits(id, order, &view);
             let (stage, contradictions) = stage(order, &visits, now);
             let customer = order.customer.and_then(|c| view.get::<Customer>(c));
-            let entitled = of_work_order(order, customer.as_ref(), &view.settings());
+            let entitled = of_work_order(order, customer.as_deref(), &view.settings());
             (stage, contradictions, entitled, visits.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
         };
         let (mut stages, mut contradictions, mut entitlement, mut content, mut visits) =
@@ -181,7 +181,7 @@ impl Engine {
     }
 
     fn name(&self, staff: StaffId) -> String {
-        View::new(self.device.read()).get::<Staff>(staff).map_or_else(String::new, |s| s.name)
+        View::new(self.device.read()).get::<Staff>(staff).map_or_else(String::new, |s| s.name.clone())
     }
 
     /// What merges did, one sentence each.
@@ -430,19 +430,19 @@ impl Engine {
         let entity = view.entity(doc);
         let settings = view.settings();
         let names = |staff| self.name(staff);
-        let page = match entity.ok_or_else(|| Error::NotFound(format!("{} {}", doc.kind.name(), doc.id)))? {
+        let page = match entity.ok_or_else(|| Error::NotFound(format!("{} {}", doc.kind.name(), doc.id)))?.as_ref() {
             Entity::WorkOrder(order) => {
-                let visits = job_visits(doc.id.into(), &order, &view);
-                render_dispatch(&dispatch_data(&order, &visits, &names, &settings), language)
+                let visits = job_visits(doc.id.into(), order, &view);
+                render_dispatch(&dispatch_data(order, &visits, &names, &settings), language)
             }
             Entity::Visit(visit) => {
-                let order = order_of(&visit, &view).map(|(_, order)| order);
+                let order = order_of(visit, &view).map(|(_, order)| order);
                 let request = visit.request.or(order.as_ref().and_then(|o| o.request));
                 let request = request.and_then(|id| view.get::<crate::domain::Request>(id));
                 let customer = order.as_ref().and_then(|o| o.customer).or(request.as_ref().and_then(|r| r.customer));
                 let customer = customer.and_then(|id| view.get::<Customer>(id));
-                let (id, order, request) = (doc.id.into(), order.as_ref(), request.as_ref());
-                let data = visit_data(id, &visit, order, request, customer.as_ref(), &names, &settings);
+                let (id, order, request) = (doc.id.into(), order.as_deref(), request.as_deref());
+                let data = visit_data(id, visit, order, request, customer.as_deref(), &names, &settings);
                 render_visit(&data, language)
             }
             other => {

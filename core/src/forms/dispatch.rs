@@ -5,6 +5,7 @@ use crate::domain::forms_content::dispatch_content;
 use crate::domain::{Date, Fen, Settings, SignoffRole, Stamp, Visit, VisitId, WorkOrder, WorkType};
 use crate::messages::{self, Language, label, t, tf};
 use askama::Template;
+use std::borrow::Cow;
 
 /// What form 1 shows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -86,7 +87,7 @@ pub struct SignoffLine {
 /// Gathers form 1 from the work order and its visits.
 pub fn dispatch_data(
     order: &WorkOrder,
-    visits: &[(VisitId, Visit)],
+    visits: &[(VisitId, Cow<'_, Visit>)],
     names: Names<'_>,
     settings: &Settings,
 ) -> DispatchFormData {

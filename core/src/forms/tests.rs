@@ -153,7 +153,7 @@ fn shown() -> VisitFormData {
 
 #[test]
 fn form_1_as_printed() {
-    let visits = [(VisitId(Uuid::from_u128(50)), visit())];
+    let visits = [(VisitId(Uuid::from_u128(50)), std::borrow::Cow::Owned(visit()))];
     let data = dispatch_data(&order(), &visits, &names, &settings());
     assert_eq!(data.technicians, ["李卫东", "赵敏"], "who leads comes first");
     assert_eq!(data.items[1].used, 3, "what was used on site stands on form 1");
@@ -231,7 +231,7 @@ fn print_for_looking_at() {
     // With ONSITE_FORMS_DIR set, writes the forms there for a browser.
     if let Ok(dir) = std::env::var("ONSITE_FORMS_DIR") {
         let dir = std::path::Path::new(&dir);
-        let visits = [(VisitId(Uuid::from_u128(50)), visit())];
+        let visits = [(VisitId(Uuid::from_u128(50)), std::borrow::Cow::Owned(visit()))];
         for lang in Language::ALL {
             let d = dispatch_data(&order(), &visits, &names, &settings());
             std::fs::write(dir.join(format!("dispatch.{lang}.html")), render_dispatch(&d, lang)).expect("writable");

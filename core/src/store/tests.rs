@@ -836,17 +836,17 @@ fn the_store_is_a_world() {
             }
             // Inside the transaction it sees what was written.
             let world = View::new(tx);
-            assert_eq!(world.visits(order.id.into()), [(id, visit.clone())]);
+            assert_eq!(world.visits(order.id.into()), [(id, std::borrow::Cow::Borrowed(&visit))]);
             world.finish()
         })
         .unwrap();
     let world = View::new(store.read());
-    assert_eq!(world.get::<Visit>(id), Some(visit));
+    assert_eq!(world.get::<Visit>(id).as_deref(), Some(&visit));
     assert_eq!(world.get::<Request>(id), None, "of another kind");
     assert_eq!(world.entity(order_ref(2)), None);
     assert_eq!((world.coded("G7"), world.coded("G8")), (vec![staff(1)], vec![]), "who left has no work number");
     assert_eq!(world.complaints(T0, T0), None, "a phone does not hold all of them");
-    assert_eq!(world.settings(), Settings::default());
+    assert_eq!(*world.settings(), Settings::default());
     assert!(world.children(Kind::Request, order.id).is_empty());
     world.finish().unwrap();
     // A row that cannot be read is an error, not an absence.

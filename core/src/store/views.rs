@@ -4,6 +4,7 @@ use crate::domain::summary::Summary;
 use crate::domain::{DocId, DocRef, Entity, Kind, Millis, RequestId, SETTINGS, StaffId, WorkOrderId, World, words};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -338,9 +339,9 @@ impl<'a> View<'a> {
 }
 
 impl World for View<'_> {
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
         let found = self.keep(entity(self.conn, doc.id))?;
-        found.filter(|e| e.kind() == doc.kind)
+        found.filter(|e| e.kind() == doc.kind).map(Cow::Owned)
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         self.keep(children(self.conn, kind, of)).unwrap_or_default()

@@ -14,6 +14,7 @@ use crate::store::outbox::{Lane, Refusal};
 use crate::store::{Blobs, Store, View, chunks, meta, outbox, views};
 use ed25519_dalek::{Signer as _, SigningKey};
 use rusqlite::{Connection, Transaction};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -301,7 +302,7 @@ impl Written {
         let rows: BTreeSet<DocRef> = self.docs.keys().chain(&touched).copied().collect();
         let rows: Vec<_> = rows
             .into_iter()
-            .filter_map(|doc| world.entity(doc).map(|entity| (summary(doc, &entity, &world, now), entity)))
+            .filter_map(|doc| world.entity(doc).map(|entity| (summary(doc, &entity, &world, now), entity.into_owned())))
             .collect();
         // Before anything more is written: a read that failed may have ended the transaction,
         // and what is written after that would stay.
@@ -346,11 +347,12 @@ impl<'a> Overlay<'a> {
 }
 
 impl World for Overlay<'_> {
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
         if let Some(entity) = self.docs.get(&doc) {
-            return Some(entity.clone());
+            return Some(Cow::Borrowed(entity));
         }
-        self.read.borrow_mut().entry(doc).or_insert_with(|| self.stored.entity(doc)).clone()
+        let read = || self.stored.entity(doc).map(Cow::into_owned);
+        self.read.borrow_mut().entry(doc).or_insert_with(read).clone().map(Cow::Owned)
     }
 
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {

@@ -9,9 +9,10 @@ use onsite_core::domain::entitlement::of_work_order;
 use onsite_core::domain::stage::{Stage, job_visits, next_call, overdue_call};
 use onsite_core::domain::{
     Appraisal, Complaint, ContractKind, Customer, Date, DocId, DocRef, Entitlement, Entity, FollowUp, Kind, Millis,
-    Quarter, RequestId, Rule, Settings, StaffId, Suggestion, WorkOrder, WorkOrderId, World, WorldExt as _, Zone,
+    Quarter, RequestId, Rule, StaffId, Suggestion, WorkOrder, WorkOrderId, World, WorldExt as _, Zone,
 };
 use onsite_core::env::Env;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ struct All {
 }
 
 impl World for All {
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
-        self.entities.get(&doc).cloned()
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
+        self.entities.get(&doc).map(Cow::Borrowed)
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         let own = self.views.iter().filter(|v| v.summary.doc.kind == kind && v.summary.parent == Some(of));
@@ -76,14 +77,14 @@ async fn company(seed: u64, now: Millis) -> (Office, All) {
 }
 
 fn proposals(all: &All, office: &Office, now: Millis) -> Vec<Proposal> {
-    let settings: Settings = all.settings();
+    let settings = all.settings();
     let synced = |_| Some(now);
     let complaints: Vec<_> = all.of::<Complaint>().into_iter().map(|(id, c)| (id.into(), c)).collect();
     let mut out = Vec::new();
     for (id, complaint) in &complaints {
         let order = complaint.work_order.and_then(|w| Some((w, all.get::<WorkOrder>(w)?)));
         let visits = order.as_ref().map(|(id, w)| job_visits(*id, w, all)).unwrap_or_default();
-        let order = order.as_ref().map(|(id, w)| (*id, w));
+        let order = order.as_ref().map(|(id, w)| (*id, &**w));
         out.extend(for_complaint(Grievance { id: *id, complaint, order, visits: &visits }, &settings, &synced));
     }
     for (id, suggestion) in all.of::<Suggestion>() {
@@ -110,7 +111,7 @@ async fn everything_there_is_occurs_on_any_day() {
         for stage in Stage::ALL {
             assert!(stages.contains(stage.word()), "no job is at {stage:?} on {day}");
         }
-        let settings: Settings = all.settings();
+        let settings = all.settings();
         let customers = all.of::<Customer>();
         assert_eq!(customers.len(), 40);
         let machines = customers.iter().map(|(_, c)| c.equipment.len()).sum::<usize>();
@@ -126,15 +127,18 @@ async fn everything_there_is_occurs_on_any_day() {
         assert!(orders.iter().all(|(_, o)| o.reported.is_none_or(|r| r.best() <= now)), "nothing lies in the future");
         let entitled: BTreeSet<Entitlement> = orders
             .iter()
-            .map(|(_, o)| of_work_order(o, o.customer.and_then(|c| all.get(c)).as_ref(), &settings).entitlement)
+            .map(|(_, o)| of_work_order(o, o.customer.and_then(|c| all.get(c)).as_deref(), &settings).entitlement)
             .collect();
         assert_eq!(entitled.len(), Entitlement::ALL.len(), "{entitled:?}");
 
         let due: Vec<Date> = customers
             .iter()
             .filter_map(|(id, c)| {
-                let calls: Vec<FollowUp> =
-                    all.children(Kind::FollowUp, *id).into_iter().filter_map(|f| all.get(f)).collect();
+                let calls: Vec<FollowUp> = all
+                    .children(Kind::FollowUp, *id)
+                    .into_iter()
+                    .filter_map(|f| all.get::<FollowUp>(f).map(Cow::into_owned))
+                    .collect();
                 next_call(c, &calls, &settings)
             })
             .collect();

@@ -9,6 +9,7 @@ use onsite_core::domain::{
 use onsite_core::engine::Detail;
 use onsite_core::forms;
 use onsite_core::messages::{self, Language, Words, label, t, tf};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Label and value lines, the values in one column; lines of a value go below each other.
@@ -168,7 +169,7 @@ impl Phone {
             .visits
             .iter()
             .filter_map(|id| match self.entity(DocRef::new(Kind::Visit, *id)) {
-                Some(Entity::Visit(v)) => Some((*id, v)),
+                Some(Entity::Visit(v)) => Some((*id, Cow::Owned(v))),
                 _ => None,
             })
             .collect();

@@ -12,7 +12,9 @@ use onsite_core::domain::{
     ChangeHash, DeviceId, DocId, DocRef, Entity, Kind, Millis, StaffId, TenantId, VisitId, WorkOrder, World,
     WorldExt as _, Write, Zone,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::sync::Arc;
 
 /// The person named as the author of what the server adds by itself.
 const SERVER: StaffId = StaffId(uuid::Uuid::from_u128(0x0e51_7e00_0000_7000_8000_0000_0000_0003));
@@ -51,12 +53,13 @@ fn row(doc: DocRef, entity: &Entity, world: &dyn World, now: Millis) -> (Summary
 /// bytes; it is loaded here only where the server itself writes.
 pub(crate) struct Work {
     pub(crate) at: DocRef,
-    pub(crate) entity: Entity,
+    /// Its content, which rules see too.
+    pub(crate) entity: Arc<Entity>,
     /// The same as JSON, where it came so.
     json: Option<String>,
     pub(crate) added: Vec<NewChange>,
     /// What it was, where the audit chain tells of its changes.
-    before: Option<Entity>,
+    before: Option<Arc<Entity>>,
     expect: u64,
     rev: u64,
     heads: Vec<ChangeHash>,
@@ -71,7 +74,7 @@ pub(crate) struct Work {
 
 impl Work {
     fn new(at: DocRef) -> Self {
-        let entity = Entity::new(at.kind);
+        let entity = Arc::new(Entity::new(at.kind));
         Self {
             at,
             before: audited(at.kind).then(|| entity.clone()),
@@ -121,7 +124,7 @@ impl Work {
         }
     }
 
-    fn take(&mut self, after: After, entity: Entity, changes: Vec<Screened>, device: DeviceId) {
+    fn take(&mut self, after: After, entity: Arc<Entity>, changes: Vec<Screened>, device: DeviceId) {
         (self.entity, self.json) = (entity, Some(after.entity));
         (self.heads, self.clashes) = (after.heads, after.clashes);
         self.fresh = after.snapshot.map(serde_bytes::ByteBuf::into_vec);
@@ -148,7 +151,7 @@ impl Work {
                 device: actor.device,
                 body: change.bytes,
             });
-            (self.entity, self.json) = (doc.entity()?, None);
+            (self.entity, self.json) = (Arc::new(doc.entity()?), None);
             self.heads = doc.heads();
             // Written on all that is here, it clashes with nothing; it may have settled a clash.
             if self.clashes > 0 {
@@ -208,12 +211,12 @@ impl<'a> Draft<'a> {
             if self.reader.read_other_than(&loaded.view) {
                 return Err(Error::Moved);
             }
-            let entity = loaded.view.entity()?;
+            let entity = Arc::new(loaded.view.entity()?);
             let Loaded { row, snapshot, tail, view } = loaded;
             self.order.push(row.doc);
             let work = Work {
-                before: audited(row.kind).then(|| entity.clone()),
-                entity: entity.clone(),
+                before: audited(row.kind).then(|| Arc::clone(&entity)),
+                entity: Arc::clone(&entity),
                 expect: row.ver,
                 rev: view.rev,
                 heads: row.heads,
@@ -244,7 +247,7 @@ impl<'a> Draft<'a> {
         &mut self,
         doc: DocId,
         after: After,
-        entity: Entity,
+        entity: Arc<Entity>,
         changes: Vec<Screened>,
         device: DeviceId,
     ) -> Result<()> {
@@ -262,8 +265,8 @@ impl<'a> Draft<'a> {
     /// Shows a document's new content to the rules.
     fn show(&mut self, doc: DocId) -> Result<()> {
         let work = self.work(doc)?;
-        let (at, entity) = (work.at, work.entity.clone());
-        self.reader.put(at, entity);
+        let entity = Arc::clone(&work.entity);
+        self.reader.put(doc, entity);
         Ok(())
     }
 
@@ -285,7 +288,7 @@ impl<'a> Draft<'a> {
     async fn numbers(&mut self) -> Result<()> {
         let mut orders = BTreeSet::new();
         for work in self.works.values().filter(|w| !w.added.is_empty()) {
-            match &work.entity {
+            match &*work.entity {
                 Entity::WorkOrder(_) => {
                     orders.insert(work.at.id);
                 }
@@ -295,28 +298,32 @@ impl<'a> Draft<'a> {
         }
         for order in orders {
             let at = DocRef::new(Kind::WorkOrder, order);
-            let Some(before) = self.reader.ask(|w| w.get::<WorkOrder>(order)).await? else { continue };
-            let mut after = before.clone();
+            let found = self.reader.ask(|w| w.get::<WorkOrder>(order).map(Cow::into_owned)).await?;
+            let Some(mut after) = found else { continue };
+            let mut numbered = false;
             if after.number.is_none() {
+                numbered = true;
                 after.number = Some(self.number("work_order", "WO").await?);
             }
             if after.request.is_some() && after.request_number.is_none() {
+                numbered = true;
                 after.request_number = Some(self.number("request", "RQ").await?);
             }
             let mut visits: Vec<VisitId> =
                 self.reader.ask(|w| w.children(Kind::Visit, order)).await?.into_iter().map(VisitId::from).collect();
             if let Some(request) = after.request {
                 let unplanned = VisitId::of_request(request);
-                if self.reader.ask(|w| w.entity(DocRef::new(Kind::Visit, unplanned))).await?.is_some() {
+                if self.reader.ask(|w| w.entity(DocRef::new(Kind::Visit, unplanned)).is_some()).await? {
                     visits.push(unplanned);
                 }
             }
             for visit in visits {
                 if let Entry::Vacant(entry) = after.record_numbers.entry(visit) {
+                    numbered = true;
                     entry.insert(self.number("visit", "SR").await?);
                 }
             }
-            if after != before {
+            if numbered {
                 self.load(&[at]).await?;
                 self.write(order, SERVER, self.now, &[Write::Put(order, Entity::WorkOrder(after))])?;
             }
@@ -372,7 +379,7 @@ impl<'a> Draft<'a> {
                     rev: work.rev,
                     entity: match work.json {
                         Some(json) => json,
-                        None => serde_json::to_string(&work.entity)?,
+                        None => serde_json::to_string(&*work.entity)?,
                     },
                     heads: work.heads,
                     summary: row,
@@ -387,8 +394,8 @@ impl<'a> Draft<'a> {
             });
         }
         for at in touched.into_iter().filter(|at| !changed.contains(&at.id)) {
-            let Some(entity) = self.reader.ask(|w| w.entity(at)).await? else { continue };
-            let (summary, fact) = self.reader.ask(|w| row(at, &entity, w, now)).await?;
+            let row = self.reader.ask(|w| Some(row(at, &*w.entity(at)?, w, now))).await?;
+            let Some((summary, fact)) = row else { continue };
             if let Some(view) = self.reader.view(at.id) {
                 batch.touched.push(View { summary, fact: fact?, ..view.clone() });
             }

@@ -11,6 +11,7 @@ use onsite_core::domain::{Author, ChangeHash, DocId, DocRef, Entity, Rejection};
 use onsite_core::planted::{self, Bug};
 use onsite_core::sync::protocol::{Fate, Push, Sealed, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 /// Most changes tried together: each is judged on what it does by itself.
 const TOGETHER: usize = 64;
@@ -234,7 +235,7 @@ impl Judge<'_> {
                 Outcome::Same | Outcome::Unheard(_) => continue,
                 Outcome::Dies(code, detail) => Rejection::new(&code, "", detail),
                 Outcome::Lives(after) => {
-                    let entity = Entity::from_json(at.kind, &after.entity)?;
+                    let entity = Arc::new(Entity::from_json(at.kind, &after.entity)?);
                     match self.guilty(at, &after, &entity, fitting.len(), vouched).await? {
                         Found::Nobody => {
                             self.accept(at, fitting, *after, entity)?;
@@ -326,7 +327,14 @@ impl Judge<'_> {
     /// The first of `n` changes by which its author makes of the document what they may
     /// not. Each is judged by itself: what one does, a later one cannot undo as if it never
     /// was, for both stay in the history. So how a push is cut into messages decides nothing.
-    async fn guilty(&mut self, at: DocRef, after: &After, last: &Entity, n: usize, vouched: bool) -> Result<Found> {
+    async fn guilty(
+        &mut self,
+        at: DocRef,
+        after: &After,
+        last: &Arc<Entity>,
+        n: usize,
+        vouched: bool,
+    ) -> Result<Found> {
         if vouched {
             return Ok(Found::Nobody);
         }
@@ -334,14 +342,14 @@ impl Judge<'_> {
             return Ok(Found::TooMany);
         }
         let work = self.draft.work(at.id)?;
-        let mut before = work.there().then(|| work.entity.clone());
+        let mut before = work.there().then(|| Arc::clone(&work.entity));
         for step in 0..n {
             let now = match after.steps.get(step) {
-                Some(json) => Entity::from_json(at.kind, json)?,
-                None => last.clone(),
+                Some(json) => Arc::new(Entity::from_json(at.kind, json)?),
+                None => Arc::clone(last),
             };
             let author = &self.author;
-            let judged = self.draft.reader.ask(|world| may_write(at, before.as_ref(), &now, author, world)).await?;
+            let judged = self.draft.reader.ask(|world| may_write(at, before.as_deref(), &now, author, world)).await?;
             if let Err(why) = judged {
                 return Ok(Found::One(step, why));
             }
@@ -350,7 +358,7 @@ impl Judge<'_> {
         Ok(Found::Nobody)
     }
 
-    fn accept(&mut self, at: DocRef, changes: Vec<Screened>, after: After, entity: Entity) -> Result<()> {
+    fn accept(&mut self, at: DocRef, changes: Vec<Screened>, after: After, entity: Arc<Entity>) -> Result<()> {
         for change in &changes {
             self.say(at.id, change.header.hash, Fate::Accepted);
         }

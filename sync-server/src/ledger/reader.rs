@@ -10,8 +10,10 @@ use onsite_core::domain::summary::{self, Ties};
 use onsite_core::domain::{
     ComplaintId, DocId, DocRef, Entity, Kind, Millis, RequestId, SETTINGS, StaffId, TenantId, WorkOrderId, World,
 };
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
+use std::sync::Arc;
 
 #[derive(Default)]
 struct Missed {
@@ -27,18 +29,21 @@ impl Missed {
     }
 }
 
+/// A row, and its content.
+type Known = (View, Arc<Entity>);
+
 /// What rules see while one commit is prepared.
 pub(crate) struct Reader<'a> {
     storage: &'a dyn Storage,
     tenant: TenantId,
     /// On the heap: rows are large, and the table grows.
-    views: HashMap<DocId, Option<Box<(View, Entity)>>>,
+    views: HashMap<DocId, Option<Box<Known>>>,
     children: HashMap<(Kind, DocId), Vec<DocId>>,
     coded: HashMap<String, Vec<StaffId>>,
     complaints: HashMap<(Millis, Millis), Vec<ComplaintId>>,
     answers: HashMap<RequestId, Vec<DocId>>,
     devices: Option<Vec<(Device, Option<DeviceSync>)>>,
-    over: HashMap<DocId, (Kind, Box<Entity>)>,
+    over: HashMap<DocId, Arc<Entity>>,
     missed: RefCell<Missed>,
 }
 
@@ -59,8 +64,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Puts a content over what is stored.
-    pub(crate) fn put(&mut self, doc: DocRef, entity: Entity) {
-        self.over.insert(doc.id, (doc.kind, Box::new(entity)));
+    pub(crate) fn put(&mut self, doc: DocId, entity: Arc<Entity>) {
+        self.over.insert(doc, entity);
     }
 
     /// A row that is here already.
@@ -75,7 +80,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a row in that was loaded with its document.
-    pub(crate) fn know(&mut self, view: View, entity: Entity) {
+    pub(crate) fn know(&mut self, view: View, entity: Arc<Entity>) {
         if let Entry::Vacant(entry) = self.views.entry(view.summary.doc.id) {
             entry.insert(Some(Box::new((view, entity))));
         }
@@ -119,8 +124,8 @@ impl<'a> Reader<'a> {
 
     /// A content that is here already.
     fn known(&self, doc: DocId) -> Option<&Entity> {
-        let over = self.over.get(&doc).map(|(_, entity)| &**entity);
-        over.or_else(|| self.views.get(&doc)?.as_ref().map(|row| &row.1))
+        let over = self.over.get(&doc);
+        over.or_else(|| self.views.get(&doc)?.as_ref().map(|row| &row.1)).map(|entity| &**entity)
     }
 
     /// Runs a rule on the world.
@@ -149,7 +154,7 @@ impl<'a> Reader<'a> {
         let Answers { views, children, linked_to, coded } = self.storage.ask(self.tenant, &asked).await?;
         self.views.extend(asked.docs.into_iter().map(|doc| (doc, None)));
         for view in views {
-            let entity = view.entity()?;
+            let entity = Arc::new(view.entity()?);
             self.views.insert(view.summary.doc.id, Some(Box::new((view, entity))));
         }
         self.children.extend(children);
@@ -180,17 +185,12 @@ async fn received(storage: &dyn Storage, tenant: TenantId, (from, to): (Millis, 
 }
 
 impl World for Reader<'_> {
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
-        if let Some((kind, entity)) = self.over.get(&doc.id) {
-            return (*kind == doc.kind).then(|| Entity::clone(entity));
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
+        let found = self.known(doc.id);
+        if found.is_none() && !self.views.contains_key(&doc.id) {
+            self.missed.borrow_mut().asked.docs.insert(doc.id);
         }
-        match self.views.get(&doc.id) {
-            Some(found) => found.as_ref().map(|row| &row.1).filter(|e| e.kind() == doc.kind).cloned(),
-            None => {
-                self.missed.borrow_mut().asked.docs.insert(doc.id);
-                None
-            }
-        }
+        found.filter(|e| e.kind() == doc.kind).map(Cow::Borrowed)
     }
 
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
@@ -200,7 +200,7 @@ impl World for Reader<'_> {
         };
         let mut all: BTreeSet<DocId> = stored.iter().copied().filter(|d| !self.over.contains_key(d)).collect();
         all.extend(
-            self.over.iter().filter(|(_, (k, e))| *k == kind && summary::parent(e) == Some(of)).map(|(doc, _)| *doc),
+            self.over.iter().filter(|(_, e)| e.kind() == kind && summary::parent(e) == Some(of)).map(|(doc, _)| *doc),
         );
         all.into_iter().collect()
     }
@@ -211,7 +211,7 @@ impl World for Reader<'_> {
         };
         let here = |e: &Entity| matches!(e, Entity::Staff(s) if s.code == code && s.left.is_none());
         let kept = stored.iter().copied().filter(|id| !self.over.contains_key(&DocId::from(*id)));
-        kept.chain(self.over.iter().filter(|(_, (_, e))| here(e)).map(|(doc, _)| StaffId::from(*doc))).collect()
+        kept.chain(self.over.iter().filter(|(_, e)| here(e)).map(|(doc, _)| StaffId::from(*doc))).collect()
     }
 
     fn complaints(&self, from: Millis, to: Millis) -> Option<Vec<ComplaintId>> {
@@ -220,7 +220,7 @@ impl World for Reader<'_> {
             return Some(Vec::new());
         };
         let inside = |e: &Entity| matches!(e, Entity::Complaint(c) if c.received.is_none_or(|r| from <= r.best() && r.best() < to));
-        let over = self.over.iter().filter(|(_, (_, e))| inside(e)).map(|(doc, _)| ComplaintId::from(*doc));
+        let over = self.over.iter().filter(|(_, e)| inside(e)).map(|(doc, _)| ComplaintId::from(*doc));
         let all: BTreeSet<ComplaintId> = stored.iter().copied().chain(over).collect();
         Some(all.into_iter().collect())
     }
@@ -231,7 +231,7 @@ impl World for Reader<'_> {
             self.missed.borrow_mut().asked.linked_to.insert(request.into());
             return Vec::new();
         };
-        let over = self.over.iter().filter(|(_, (_, e))| summary::answers(e, request)).map(|(doc, _)| *doc);
+        let over = self.over.iter().filter(|(_, e)| summary::answers(e, request)).map(|(doc, _)| *doc);
         let all: BTreeSet<DocId> = stored.iter().copied().chain(over).collect();
         all.into_iter().map(WorkOrderId::from).collect()
     }

@@ -14,6 +14,7 @@ use onsite_core::domain::{
     Suggestion, SuggestionId, TenantId, WorkOrder, World, WorldExt as _, Zone,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
@@ -207,7 +208,8 @@ impl Subjects {
         let mut out = Vec::new();
         let zone = Zone::of(&settings);
         let inside = world.complaints(self.quarter.start(zone), self.quarter.end(zone)).unwrap_or_default();
-        let inside: Vec<_> = inside.into_iter().filter_map(|id| Some((id, world.get::<Complaint>(id)?))).collect();
+        let inside: Vec<_> =
+            inside.into_iter().filter_map(|id| Some((id, world.get::<Complaint>(id)?.into_owned()))).collect();
         for staff in &self.technicians {
             let synced = world.synced_until(*staff);
             out.push(appraisal::for_quarter(self.quarter, *staff, &inside, synced, now, world));
@@ -216,8 +218,9 @@ impl Subjects {
             if doc.kind == Kind::Suggestion {
                 let id = SuggestionId::from(doc.id);
                 let Some(suggestion) = world.get::<Suggestion>(id) else { continue };
-                let rulings: Vec<Appraisal> =
-                    world.children(Kind::Appraisal, doc.id).into_iter().filter_map(|a| world.get(a)).collect();
+                let rulings = world.children(Kind::Appraisal, doc.id).into_iter();
+                let rulings = rulings.filter_map(|a| world.get::<Appraisal>(a)).map(Cow::into_owned);
+                let rulings: Vec<Appraisal> = rulings.collect();
                 out.push(appraisal::for_suggestion(id, &suggestion, &rulings));
                 continue;
             }
@@ -225,7 +228,7 @@ impl Subjects {
             let Some(complaint) = world.get::<Complaint>(id) else { continue };
             let order = complaint.work_order.and_then(|w| Some((w, world.get::<WorkOrder>(w)?)));
             let visits = order.as_ref().map(|(id, w)| job_visits(*id, w, world)).unwrap_or_default();
-            let order = order.as_ref().map(|(id, w)| (*id, w));
+            let order = order.as_ref().map(|(id, w)| (*id, &**w));
             let grievance = Grievance { id, complaint: &complaint, order, visits: &visits };
             out.extend(appraisal::for_complaint(grievance, &settings, &|staff| world.synced_until(staff)));
         }

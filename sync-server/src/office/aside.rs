@@ -20,6 +20,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Most leaves told of one refused change.
@@ -306,12 +307,12 @@ impl Ledger {
         let no = |code: &str, detail: &str| Err(Error::Refused(Rejection::new(code, "", detail)));
         match (tried.placed.first(), tried.after) {
             (Some(Placed::Fits), Outcome::Lives(after)) => {
-                let entity = Entity::from_json(refused.kind, &after.entity)?;
+                let entity = Arc::new(Entity::from_json(refused.kind, &after.entity)?);
                 // On the server's own authority: kind and size are asked of everybody.
                 let work = draft.work(refused.doc)?;
-                let (at, before) = (work.at, work.there().then(|| work.entity.clone()));
+                let (at, before) = (work.at, work.there().then(|| Arc::clone(&work.entity)));
                 let server = Author::server();
-                draft.reader.ask(|world| may_write(at, before.as_ref(), &entity, &server, world)).await??;
+                draft.reader.ask(|world| may_write(at, before.as_deref(), &entity, &server, world)).await??;
                 // The office brought it: its own device, which took it out, has it delivered.
                 draft.take(at.id, *after, entity, vec![change], DeviceId(uuid::Uuid::nil()))
             }

@@ -7,6 +7,7 @@ use onsite_core::domain::{
     Author, Command, DispatchPatch, DocRef, Entitlement, Fen, ItemId, Kind, Millis, Moment, ReturnStep, SignoffRole,
     Stamp, Visit, VisitId, WorkOrder, WorkOrderId, World, decide,
 };
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// A text that every rule takes for a reason or a description.
@@ -17,7 +18,7 @@ const WORD: &str = "…";
 pub(super) fn could(
     id: WorkOrderId,
     order: &WorkOrder,
-    visits: &[(VisitId, Visit)],
+    visits: &[(VisitId, Cow<'_, Visit>)],
     against: &[Contradiction],
     author: &Author,
     now: Millis,

@@ -12,6 +12,7 @@ use onsite_core::domain::{
     WorkOrder, WorldExt as _, Zone,
 };
 use serde::Serialize;
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// Most rows of each list of a customer's file: the newest.
@@ -73,17 +74,18 @@ impl Ledger {
         let now = self.env().now();
         let mut reader = self.reader(tenant);
         let found = reader.ask(|w| {
-            let file: Customer = w.get(id)?;
+            let file = w.get::<Customer>(id)?;
             let newest = |kind| w.children(kind, id.into()).into_iter().rev().take(NEWEST).collect::<Vec<_>>();
-            let orders: Vec<(DocId, WorkOrder)> = w
+            let orders: Vec<(DocId, Cow<'_, WorkOrder>)> = w
                 .children(Kind::WorkOrder, id.into())
                 .into_iter()
                 .filter_map(|o| Some((o, w.get::<WorkOrder>(o)?)))
                 .collect();
-            let visits = |(id, order): &(DocId, WorkOrder)| order.collected(&job_visits((*id).into(), order, w));
+            let visits =
+                |(id, order): &(DocId, Cow<'_, WorkOrder>)| order.collected(&job_visits((*id).into(), order, w));
             let collected: Fen = orders.iter().map(visits).sum();
-            let calls: Vec<FollowUp> =
-                w.children(Kind::FollowUp, id.into()).into_iter().filter_map(|c| w.get(c)).collect();
+            let calls = w.children(Kind::FollowUp, id.into()).into_iter().filter_map(|c| w.get::<FollowUp>(c));
+            let calls: Vec<FollowUp> = calls.map(Cow::into_owned).collect();
             let mut complaints = w.children(Kind::Complaint, id.into());
             complaints.extend(orders.iter().flat_map(|(o, _)| w.children(Kind::Complaint, *o)));
             complaints.sort_unstable_by(|a, b| b.cmp(a));
@@ -92,6 +94,7 @@ impl Ledger {
             let due = next_call(&file, &calls, &settings);
             let lists = [newest(Kind::WorkOrder), newest(Kind::Request), newest(Kind::FollowUp), complaints];
             let equipment = machines(&file, &orders, &settings, now);
+            let file = file.into_owned();
             Some((file, collected, due, due.is_some_and(|d| overdue_call(d, now, &settings)), equipment, lists))
         });
         let found = found.await?.ok_or_else(|| Error::NotFound(format!("no customer {id}")))?;
@@ -155,7 +158,12 @@ impl Ledger {
 }
 
 /// The machines of a file, with what a report of today would be entitled to.
-fn machines(file: &Customer, orders: &[(DocId, WorkOrder)], settings: &Settings, now: Millis) -> Vec<EquipmentShown> {
+fn machines(
+    file: &Customer,
+    orders: &[(DocId, Cow<'_, WorkOrder>)],
+    settings: &Settings,
+    now: Millis,
+) -> Vec<EquipmentShown> {
     let shown = file.equipment.iter().filter(|(_, e)| !e.removed).map(|(id, machine)| {
         let entitled = entitlement(file, Some(*id), now, settings);
         EquipmentShown {

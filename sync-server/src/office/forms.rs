@@ -7,6 +7,7 @@ use onsite_core::domain::{
     Customer, DocId, Entity, Kind, Photo, Record, Request, Sha256, TenantId, Visit, VisitId, WorkOrder, WorkOrderId,
 };
 use onsite_core::forms::{self, DispatchFormData, VisitFormData};
+use std::borrow::Cow;
 
 impl Ledger {
     /// Form 1 of a job.
@@ -19,7 +20,7 @@ impl Ledger {
         let ids = self.storage().children(tenant, Kind::Visit, id.into()).await?;
         let mut visits = Vec::new();
         for v in self.storage().views(tenant, &ids).await? {
-            visits.extend(Visit::unwrap(v.entity()?).map(|visit| (VisitId::from(v.summary.doc.id), visit)));
+            visits.extend(Visit::unwrap(v.entity()?).map(|visit| (VisitId::from(v.summary.doc.id), Cow::Owned(visit))));
         }
         let (settings, names) = (settings(self, tenant).await?, names(self, tenant).await?);
         let name = |id| names.get(&id).cloned().unwrap_or_default();

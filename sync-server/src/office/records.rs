@@ -23,6 +23,7 @@ use onsite_core::domain::{
 use onsite_core::messages::{self, tf};
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use utoipa::ToSchema;
 
@@ -221,7 +222,7 @@ pub struct VisitDetail {
 /// What the world says of a job.
 struct Job {
     order: WorkOrder,
-    visits: Vec<(VisitId, Visit)>,
+    visits: Vec<(VisitId, Cow<'static, Visit>)>,
     stage: Stage,
     contradictions: Vec<Contradiction>,
     entitlement: Entitled,
@@ -233,7 +234,7 @@ struct Job {
 
 impl Job {
     fn of(id: WorkOrderId, author: &Author, now: Millis, world: &dyn World) -> Option<Self> {
-        let order: WorkOrder = world.get(id)?;
+        let order = world.get::<WorkOrder>(id)?;
         let mut visits = job_visits(id, &order, world);
         visits.sort_by_key(|(id, v)| (v.work_order.is_some(), v.round, *id));
         let (stage, contradictions) = stage(&order, &visits, now);
@@ -242,14 +243,14 @@ impl Job {
         let goes_on = |o: &DocId| world.get::<WorkOrder>(*o).is_some_and(|w| w.follow_on_of == Some(id));
         Some(Self {
             stage,
-            entitlement: of_work_order(&order, customer.as_ref(), &world.settings()),
+            entitlement: of_work_order(&order, customer.as_deref(), &world.settings()),
             complaints: world.children(Kind::Complaint, id.into()),
             follow_ons: siblings.into_iter().filter(goes_on).collect(),
             overdue: overdue_arrival(&order, &visits, now),
             can: could(id, &order, &visits, &contradictions, author, now, world),
             contradictions,
-            visits,
-            order,
+            visits: visits.into_iter().map(|(id, visit)| (id, Cow::Owned(visit.into_owned()))).collect(),
+            order: order.into_owned(),
         })
     }
 
@@ -426,10 +427,11 @@ impl Ledger {
         let now = self.env().now();
         let mut reader = self.reader(tenant);
         let found = reader.ask(|w| {
-            let visit: Visit = w.get(id)?;
+            let visit = w.get::<Visit>(id)?;
             let order = order_of(&visit, w);
             let against = order.as_ref().map(|(id, o)| stage(o, &job_visits(*id, o, w), now).1).unwrap_or_default();
-            Some((visit, order, against))
+            let order = order.map(|(id, order)| (id, order.into_owned()));
+            Some((visit.into_owned(), order, against))
         });
         let (visit, order, against) = found.await?.ok_or_else(|| Error::NotFound(format!("no visit {id}")))?;
         let teller = self.teller(tenant).await?;

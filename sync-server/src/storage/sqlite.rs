@@ -12,6 +12,7 @@ use onsite_core::domain::{RequestId, WorkOrderId, World, summary, words};
 use rusqlite::{
     Connection, OpenFlags, Row, TransactionBehavior, backup, config::DbConfig, params, params_from_iter, types::Value,
 };
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -499,7 +500,7 @@ impl Stored<'_> {
 }
 
 impl World for Stored<'_> {
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
         let sql = "SELECT entity FROM view WHERE tenant = ?1 AND doc = ?2 AND kind = ?3";
         let values = params![self.tenant.as_bytes(), doc.id.as_bytes(), doc.kind.number()];
         let json = self.keep(one(self.conn, sql, values, |r| Ok(r.get::<_, String>(0)?)))?;
@@ -645,9 +646,11 @@ fn view_row(row: &Row<'_>) -> Result<View> {
 }
 
 fn view(conn: &Connection, tenant: TenantId, doc: DocId) -> Result<Option<View>> {
-    let sql = "SELECT d.ver, v.rev, d.heads, v.entity, v.summary, v.clashes, v.changed FROM view v \
-               JOIN doc d ON d.tenant = v.tenant AND d.doc = v.doc WHERE v.tenant = ?1 AND v.doc = ?2";
-    one(conn, sql, params![tenant.as_bytes(), doc.as_bytes()], view_row)
+    let sql = format!(
+        "SELECT {VIEW} FROM view v JOIN doc d ON d.tenant = v.tenant AND d.doc = v.doc \
+         WHERE v.tenant = ?1 AND v.doc = ?2"
+    );
+    one(conn, &sql, params![tenant.as_bytes(), doc.as_bytes()], view_row)
 }
 
 const LOG: &str = "SELECT cursor, doc, kind, hash, device, body, received FROM change";
@@ -1272,11 +1275,23 @@ impl Storage for SqliteStorage {
         let docs = docs.to_vec();
         self.look_or_read(tenant, docs.len(), move |conn| {
             let mut out = Vec::with_capacity(docs.len());
+            let sql = format!(
+                "SELECT {VIEW}, d.kind, d.snapshot_upto, s.body FROM doc d \
+                 JOIN view v ON v.tenant = d.tenant AND v.doc = d.doc \
+                 LEFT JOIN snapshot s ON s.tenant = d.tenant AND s.doc = d.doc WHERE d.tenant = ?1 AND d.doc = ?2"
+            );
             for doc in docs {
-                let Some(row) = doc_row(conn, tenant, doc)? else { continue };
-                let Some(view) = view(conn, tenant, doc)? else { continue };
-                let tail = changes(conn, tenant, doc, row.snapshot_upto, |r| Ok(r.get(5)?))?;
-                out.push(Loaded { snapshot: snapshot(conn, tenant, doc)?, tail, view, row });
+                let found = one(conn, &sql, params![tenant.as_bytes(), doc.as_bytes()], |r| {
+                    let view = view_row(r)?;
+                    let (kind, heads) = (kind(r, 7)?, view.heads.clone());
+                    let row = DocRow { doc, kind, ver: view.ver, heads, snapshot_upto: r.get(8)? };
+                    Ok(Loaded { snapshot: r.get(9)?, tail: Vec::new(), view, row })
+                })?;
+                let Some(mut loaded) = found else { continue };
+                if loaded.row.snapshot_upto < loaded.row.ver {
+                    loaded.tail = changes(conn, tenant, doc, loaded.row.snapshot_upto, |r| Ok(r.get(5)?))?;
+                }
+                out.push(loaded);
             }
             Ok(out)
         })
@@ -1311,8 +1326,12 @@ impl Storage for SqliteStorage {
                     Some(_) => None,
                 };
                 let after = want.after.unwrap_or(row.snapshot_upto);
-                let changes =
-                    changes(conn, tenant, want.doc, after, |r| Ok((r.get(0)?, DeviceId(uuid(r, 4)?), r.get(5)?)))?;
+                let changes = match after < row.ver {
+                    true => {
+                        changes(conn, tenant, want.doc, after, |r| Ok((r.get(0)?, DeviceId(uuid(r, 4)?), r.get(5)?)))?
+                    }
+                    false => Vec::new(),
+                };
                 out.push(Bodies { row, snapshot, changes });
             }
             Ok(out)

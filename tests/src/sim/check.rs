@@ -13,6 +13,7 @@ use onsite_core::store::blobs::BlobState;
 use onsite_core::store::{Blobs as _, View, chunks, meta, outbox, views};
 use onsite_core::sync::protocol::{Digest, Held};
 use onsite_server::storage::{self, AsideQuery, Place, audit_holds, doc_digest, xor};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +59,8 @@ impl Books {
 
 /// The server's contents as the world that summaries look at.
 impl onsite_core::domain::World for Books {
-    fn entity(&self, doc: DocRef) -> Option<Entity> {
-        self.entities.get(&doc.id).filter(|e| e.kind() == doc.kind).cloned()
+    fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
+        self.entities.get(&doc.id).filter(|e| e.kind() == doc.kind).map(Cow::Borrowed)
     }
     fn children(&self, kind: Kind, of: DocId) -> Vec<DocId> {
         let is = |(id, e): (&DocId, &Entity)| (e.kind() == kind && parent(e) == Some(of)).then_some(*id);

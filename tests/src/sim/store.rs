@@ -5,9 +5,9 @@ use onsite_core::domain::{ChangeHash, DeviceId, DocId, DocRef, Kind, Millis, Sha
 use onsite_core::sync::protocol::{Digest, Held};
 use onsite_server::error::Result;
 use onsite_server::storage::{
-    Answers, Asked, AsideQuery, Audit, AuditRow, Batch, BlobRow, Bodies, Column, Committed, Device, DeviceSync, FactQuery, FactRow,
-    Loaded, LogRow, MemoryStorage, Place, Query, ReadMark, Record, Scan, SetAside, Storage, SyncNote, Tenant, View,
-    Waiting, Want,
+    Answers, AsideQuery, Asked, Audit, AuditRow, Batch, BlobRow, Bodies, Column, Committed, Device, DeviceSync,
+    FactQuery, FactRow, Loaded, LogRow, MemoryStorage, Place, Query, ReadMark, Record, Scan, SetAside, Storage,
+    SyncNote, Tenant, View, Waiting, Want,
 };
 use std::collections::BTreeSet;
 use std::future::poll_fn;

@@ -29,7 +29,7 @@ fn reasoned(hour: i64) -> Atomic<Reasoned> {
 /// A job reported at 0 and assigned at 1, due by 10; a complaint at 40.
 struct Scene {
     order: WorkOrder,
-    visits: Vec<(VisitId, Visit)>,
+    visits: Vec<(VisitId, Cow<'static, Visit>)>,
     complaint: Complaint,
     synced: Option<Millis>,
 }
@@ -52,7 +52,7 @@ impl Scene {
             ..Complaint::default()
         };
         let visit = Visit { work_order: Some(id(7)), ..Visit::default() };
-        Self { order, visits: vec![(id(8), visit)], complaint, synced: None }
+        Self { order, visits: vec![(id(8), Cow::Owned(visit))], complaint, synced: None }
     }
     fn arrive(mut self, stamp: Stamp) -> Self {
         let event = VisitEvent {
@@ -61,7 +61,7 @@ impl Scene {
             position: None,
             corrects: None,
         };
-        self.visits[0].1.events.insert(id(20), Atomic(event));
+        self.visits[0].1.to_mut().events.insert(id(20), Atomic(event));
         self
     }
     fn weigh(&self) -> Vec<Proposal> {
@@ -107,7 +107,7 @@ fn p2_problem_not_communicated() {
     let contact = |hour| {
         let mut s = Scene::new(ComplaintAbout::Communication);
         let log = ContactLog { mark: mark(hour), channel: Channel::Phone, with: String::new(), summary: String::new() };
-        s.visits[0].1.contacts.insert(id(30), Atomic(log));
+        s.visits[0].1.to_mut().contacts.insert(id(30), Atomic(log));
         s
     };
     // Received at 1 (assignment), 24 hours allowed.
@@ -128,9 +128,13 @@ fn p3_goods_not_inspected() {
         let mut s = Scene::new(ComplaintAbout::GoodsNotInspected).arrive(at(5));
         for (i, key) in ["model", "quantity", "label", "packaging"].into_iter().enumerate() {
             let check = Check { result: Some(result), note: String::new(), mark: Some(Atomic(mark(6))) };
-            s.visits[0].1.checks.insert(key.into(), check);
+            s.visits[0].1.to_mut().checks.insert(key.into(), check);
             if photos {
-                s.visits[0].1.photos.insert(id(50 + i as u128), Photo { check: Some(key.into()), ..Photo::default() });
+                s.visits[0]
+                    .1
+                    .to_mut()
+                    .photos
+                    .insert(id(50 + i as u128), Photo { check: Some(key.into()), ..Photo::default() });
             }
         }
         s
@@ -212,7 +216,7 @@ fn a_proposal_is_found_again_by_its_key() {
     let docs = [
         (DocRef::new(Kind::Complaint, id::<ComplaintId>(6)), Entity::Complaint(scene.complaint.clone())),
         (DocRef::new(Kind::WorkOrder, id::<WorkOrderId>(7)), Entity::WorkOrder(scene.order.clone())),
-        (DocRef::new(Kind::Visit, scene.visits[0].0), Entity::Visit(scene.visits[0].1.clone())),
+        (DocRef::new(Kind::Visit, scene.visits[0].0), Entity::Visit(scene.visits[0].1.clone().into_owned())),
         (DocRef::new(Kind::Suggestion, id::<SuggestionId>(3)), Entity::Suggestion(Suggestion::default())),
     ];
     let world = MemoryWorld { docs: docs.into(), ..MemoryWorld::default() };

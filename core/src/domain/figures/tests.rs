@@ -208,7 +208,7 @@ fn facts_are_gathered_from_a_job() {
         satisfaction: Some(Satisfaction::Satisfied),
         ..Visit::default()
     };
-    let facts = JobFacts::gather(id(1), &WorkOrder::default(), &[(id(2), visit)], &[Complaint::default()]);
+    let facts = JobFacts::gather(id(1), &WorkOrder::default(), &[(id(2), Cow::Owned(visit))], &[Complaint::default()]);
     let at = |m: i64| Millis(m * Millis::MINUTE);
     assert_eq!(facts.completed, Some(at(75)), "without its own moment the end of work");
     assert_eq!(facts.first_result, Some((at(75), true)));

@@ -10,6 +10,7 @@ use crate::domain::{
     ReturnStep, Role, Sha256, Signoff, SignoffRole, Staff, StaffId, Text, Visit, VisitId, WorkOrder, WorkOrderId,
     WorkType, WorldExt as _, Write, Zone,
 };
+use std::borrow::Cow;
 
 /// The role that signs in a place of form 1.
 pub fn role_of(place: SignoffRole) -> Role {
@@ -77,9 +78,9 @@ fn active(c: &Case<'_, '_>, id: WorkOrderId) -> Check<WorkOrder> {
 
 /// The visit whose result stands for the job: that of the current round, or
 /// an unplanned one where the current round was never opened.
-fn decisive<'v>(order: &WorkOrder, visits: &'v [(VisitId, Visit)]) -> Option<&'v Visit> {
-    let planned = visits.iter().map(|(_, v)| v).filter(|v| v.work_order.is_some()).max_by_key(|v| v.round);
-    let unplanned = visits.iter().map(|(_, v)| v).find(|v| v.work_order.is_none() && v.outcome.is_some());
+fn decisive<'v>(order: &WorkOrder, visits: &'v [(VisitId, Cow<'_, Visit>)]) -> Option<&'v Visit> {
+    let planned = visits.iter().map(|(_, v)| &**v).filter(|v| v.work_order.is_some()).max_by_key(|v| v.round);
+    let unplanned = visits.iter().map(|(_, v)| &**v).find(|v| v.work_order.is_none() && v.outcome.is_some());
     match planned {
         Some(v) if v.round >= order.round && v.outcome.is_some() => Some(v),
         _ if order.round <= 1 => unplanned,
@@ -495,12 +496,12 @@ fn followed_up(c: &Case<'_, '_>, id: WorkOrderId, order: &WorkOrder) -> bool {
         return true;
     }
     let siblings = order.customer.map(|x| c.world.children(Kind::WorkOrder, x.into())).unwrap_or_default();
-    let follow_ons: Vec<(WorkOrderId, WorkOrder)> = siblings
+    let follow_ons: Vec<(WorkOrderId, Cow<'_, WorkOrder>)> = siblings
         .into_iter()
         .filter_map(|id| Some((id.into(), c.world.get::<WorkOrder>(id)?)))
         .filter(|(_, w)| w.follow_on_of == Some(id))
         .collect();
-    let through = |(id, w): &(WorkOrderId, WorkOrder)| {
+    let through = |(id, w): &(WorkOrderId, Cow<'_, WorkOrder>)| {
         let done = || decisive(w, &job_visits(*id, w, c.world)).is_some_and(|v| v.outcome == Some(Outcome::Completed));
         w.closed.is_some() || w.cancelled.is_some() || done()
     };
@@ -541,7 +542,7 @@ fn close(c: &mut Case<'_, '_>, id: WorkOrderId) -> Decided {
 /// Names of required items that do not add up: issued = used + brought back.
 /// What the technician says they took back and what the warehouse counted are
 /// the same goods, so the larger of the two counts.
-pub fn open_items(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec<String> {
+pub fn open_items(order: &WorkOrder, visits: &[(VisitId, Cow<'_, Visit>)]) -> Vec<String> {
     let open = |(id, line): (&ItemId, &RequiredItem)| {
         let on_site = visits.iter().filter_map(|(_, v)| v.items.get(id));
         let (used, taken_back) =
@@ -582,7 +583,7 @@ fn analyse(c: &mut Case<'_, '_>, id: WorkOrderId, visit: VisitId, text: &str) ->
 }
 
 /// Keys of what contradicts and was not settled.
-fn contradictions(c: &Case<'_, '_>, order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec<String> {
+fn contradictions(c: &Case<'_, '_>, order: &WorkOrder, visits: &[(VisitId, Cow<'_, Visit>)]) -> Vec<String> {
     let (_, list) = stage(order, visits, c.now().best());
     list.into_iter().map(|x| x.key).filter(|key| !order.settled.contains_key(key)).collect()
 }

@@ -23,6 +23,7 @@ use super::{
     Author, Command, DocId, ItemId, Mark, Moment, Reasoned, Record, Rejection, Stamp, World, WorldExt as _, Write,
 };
 use check::{Check, no};
+use std::borrow::Cow;
 
 pub use codes::CODES;
 pub use dispatch::{open_items, role_of as dispatch_role};
@@ -145,14 +146,17 @@ impl Case<'_, '_> {
 
     /// A document that must be there.
     fn get<R: Record>(&self, field: &str, id: impl Into<DocId>) -> Check<R> {
-        self.world.get(id).map_or_else(|| no("not_found", field, format!("no such {}", R::KIND.name())), Ok)
+        match self.world.get::<R>(id) {
+            Some(found) => Ok(found.into_owned()),
+            None => no("not_found", field, format!("no such {}", R::KIND.name())),
+        }
     }
 
     /// A document as it stands, if this id may be used for it.
     fn find<R: Record>(&self, field: &str, id: impl Into<DocId>) -> Check<Option<R>> {
         let id = id.into();
         check::id(field, id.0)?;
-        Ok(self.world.get(id))
+        Ok(self.world.get::<R>(id).map(Cow::into_owned))
     }
 }
 

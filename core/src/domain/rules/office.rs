@@ -68,7 +68,7 @@ fn staff_leaves(c: &mut Case<'_, '_>, id: StaffId, reason: &str) -> Decided {
 
 fn change_settings(c: &mut Case<'_, '_>, patch: &SettingsPatch) -> Decided {
     let before = c.world.settings();
-    let mut after: Settings = before.clone();
+    let mut after: Settings = before.clone().into_owned();
     if let Some(company) = &patch.company {
         after.company = check::name("company", company)?;
     }
@@ -114,7 +114,7 @@ fn change_settings(c: &mut Case<'_, '_>, patch: &SettingsPatch) -> Decided {
         check::due("severities", level.penalty)?;
         after.severities.insert(*severity, level);
     }
-    Ok(edit(SETTINGS, &before, after))
+    Ok(edit(SETTINGS, &*before, after))
 }
 
 fn put_customer(

@@ -37,7 +37,7 @@ fn writable(c: &Case<'_, '_>, doc: DocRef) -> Check<Entity> {
     let Some(entity) = c.world.entity(doc) else {
         return no("not_found", "doc", format!("no such {}", doc.kind.name()));
     };
-    match &entity {
+    match &*entity {
         Entity::Visit(v) => visit::own(c, v, "doc")?,
         Entity::Request(r) if r.author != Some(c.by.staff) && !c.by.is(Role::Clerk) => {
             return no("not_author", "doc", "written by somebody else");
@@ -51,7 +51,7 @@ fn writable(c: &Case<'_, '_>, doc: DocRef) -> Check<Entity> {
         Entity::WorkOrder(w) if w.closed.is_some() => return no("closed", "doc", "this work order is closed"),
         _ => {}
     }
-    Ok(entity)
+    Ok(entity.into_owned())
 }
 
 /// A text of a document by its path.

@@ -8,6 +8,7 @@ use crate::domain::{
     Role, Satisfaction, Sha256, Signature, Stamp, Strokes, Text, UsedItem, Visit, VisitEvent, VisitId, WorkOrder,
     WorkOrderId, WorldExt as _,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// What a photo may be.
@@ -160,7 +161,7 @@ fn open(c: &mut Case<'_, '_>, work_order: WorkOrderId) -> Decided {
         return no("not_assigned", "work_order", "you were never assigned to this job");
     }
     let id = VisitId::of_dispatch(work_order, order.round);
-    let before = c.world.get::<Visit>(id);
+    let before = c.world.get::<Visit>(id).map(Cow::into_owned);
     if before.is_none() && order.closed.is_some() {
         return no("closed", "work_order", "this work order is closed");
     }
@@ -177,7 +178,7 @@ fn open_unplanned(c: &mut Case<'_, '_>, request: RequestId) -> Decided {
         return no("not_author", "request", "written by somebody else");
     }
     let id = VisitId::of_request(request);
-    let before = c.world.get::<Visit>(id);
+    let before = c.world.get::<Visit>(id).map(Cow::into_owned);
     if before.is_none() && written.withdrawn.is_some() {
         return no("withdrawn", "request", "this request was taken back");
     }
@@ -319,7 +320,7 @@ fn add_photo(c: &mut Case<'_, '_>, doc: DocRef, id: ItemId, mut photo: Photo) ->
         if doc.kind != Kind::Visit {
             return no("not_allowed", "check", "only a visit has a checklist");
         }
-        known_check(c, c.world.get::<Visit>(doc.id).as_ref(), key)?;
+        known_check(c, c.world.get::<Visit>(doc.id).as_deref(), key)?;
     }
     photos(c, doc, |_, photos| {
         if let Some(old) = photos.get(&id) {

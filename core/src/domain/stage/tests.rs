@@ -32,10 +32,11 @@ fn reasoned(minute: i64, by: u8) -> Atomic<Reasoned> {
 fn event(kind: EventKind, minute: i64, by: u8, corrects: Option<ItemId>) -> Atomic<VisitEvent> {
     Atomic(VisitEvent { kind, mark: mark(minute, by), position: None, corrects })
 }
-fn visit(round: u32, events: &[(EventKind, i64, u8)]) -> (VisitId, Visit) {
+fn visit(round: u32, events: &[(EventKind, i64, u8)]) -> (VisitId, Cow<'static, Visit>) {
     let events =
         events.iter().enumerate().map(|(i, (k, m, b))| (item(i as u128 + 1), event(*k, *m, *b, None))).collect();
-    (VisitId::of_dispatch(order_id(), round), Visit { work_order: Some(order_id()), round, events, ..Visit::default() })
+    let visit = Visit { work_order: Some(order_id()), round, events, ..Visit::default() };
+    (VisitId::of_dispatch(order_id(), round), Cow::Owned(visit))
 }
 fn signature(minute: i64) -> Option<Atomic<Signature>> {
     Some(Atomic(Signature {
@@ -46,9 +47,9 @@ fn signature(minute: i64) -> Option<Atomic<Signature>> {
         content: Sha256([0; 32]),
     }))
 }
-fn completed(mut v: (VisitId, Visit), minute: i64, by: u8) -> (VisitId, Visit) {
-    v.1.outcome = Some(Outcome::Completed);
-    v.1.outcome_given = Some(Atomic(mark(minute, by)));
+fn completed(mut v: (VisitId, Cow<'static, Visit>), minute: i64, by: u8) -> (VisitId, Cow<'static, Visit>) {
+    v.1.to_mut().outcome = Some(Outcome::Completed);
+    v.1.to_mut().outcome_given = Some(Atomic(mark(minute, by)));
     v
 }
 fn issued() -> WorkOrder {
@@ -64,10 +65,10 @@ fn signed() -> WorkOrder {
     }
     order
 }
-fn of(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Stage {
+fn of(order: &WorkOrder, visits: &[(VisitId, Cow<'static, Visit>)]) -> Stage {
     stage(order, visits, at(1_000).best()).0
 }
-fn names(order: &WorkOrder, visits: &[(VisitId, Visit)]) -> Vec<String> {
+fn names(order: &WorkOrder, visits: &[(VisitId, Cow<'static, Visit>)]) -> Vec<String> {
     stage(order, visits, at(1_000).best()).1.iter().map(|c| c.name().to_owned()).collect()
 }
 
@@ -90,10 +91,10 @@ fn every_stage_of_the_flow_chart_is_reached() {
     see(of(&signed(), std::slice::from_ref(&arrived)), Stage::OnSite);
     let mut done = completed(arrived, 60, 1);
     see(of(&signed(), std::slice::from_ref(&done)), Stage::AwaitingCustomer);
-    done.1.signature = signature(65);
+    done.1.to_mut().signature = signature(65);
     see(of(&signed(), std::slice::from_ref(&done)), Stage::Completed);
     let mut undone = done.clone();
-    undone.1.outcome = Some(Outcome::Incomplete);
+    undone.1.to_mut().outcome = Some(Outcome::Incomplete);
     see(of(&signed(), &[undone]), Stage::Incomplete);
     let mut order = signed();
     order.feedback = Some(Atomic(Feedback { mark: mark(70, 9), problem: String::new(), solved: true }));
@@ -168,11 +169,11 @@ fn two_rounds_that_disagree() {
     let first = completed(visit(0, &[]), 5, 1);
     assert_eq!(names(&order, std::slice::from_ref(&first)), ["completed_but_redispatched"]);
     let mut second = completed(visit(1, &[]), 50, 2);
-    second.1.outcome = Some(Outcome::Incomplete);
+    second.1.to_mut().outcome = Some(Outcome::Incomplete);
     assert_eq!(names(&order, &[first.clone(), second.clone()]), ["completed_and_incomplete"]);
     // First incomplete, then completed: that is how it should go.
     let (mut first, second) = (first, completed(second, 50, 2));
-    first.1.outcome = Some(Outcome::Incomplete);
+    first.1.to_mut().outcome = Some(Outcome::Incomplete);
     assert!(names(&order, &[first, second]).is_empty());
 }
 
@@ -180,21 +181,22 @@ fn two_rounds_that_disagree() {
 fn the_customers_word_against_the_result() {
     let mut v = completed(visit(0, &[]), 5, 1);
     let accept = |accepted| Some(Atomic(Acceptance { mark: mark(6, 1), accepted, remark: String::new() }));
-    v.1.acceptance = accept(false);
+    v.1.to_mut().acceptance = accept(false);
     assert_eq!(names(&signed(), std::slice::from_ref(&v)), ["completed_but_not_accepted"]);
-    v.1.acceptance = accept(true);
+    v.1.to_mut().acceptance = accept(true);
     assert!(names(&signed(), std::slice::from_ref(&v)).is_empty());
-    v.1.signature = signature(7);
-    v.1.signature_refused = Some(reasoned(6, 1));
+    v.1.to_mut().signature = signature(7);
+    v.1.to_mut().signature_refused = Some(reasoned(6, 1));
     assert!(names(&signed(), std::slice::from_ref(&v)).is_empty(), "refused, then signed");
-    v.1.signature_refused = Some(reasoned(8, 2));
+    v.1.to_mut().signature_refused = Some(reasoned(8, 2));
     assert_eq!(names(&signed(), &[v]), ["signed_and_refused"]);
 }
 
 #[test]
 fn an_unplanned_visit_speaks_until_somebody_is_dispatched() {
-    let unplanned = Visit { request: Some(Uuid::from_u128(3).into()), ..visit(0, &[(EventKind::Arrived, 1, 1)]).1 };
-    let visits = [(VisitId(Uuid::from_u128(1)), Visit { work_order: None, ..unplanned })];
+    let unplanned =
+        Visit { request: Some(Uuid::from_u128(3).into()), ..visit(0, &[(EventKind::Arrived, 1, 1)]).1.into_owned() };
+    let visits = [(VisitId(Uuid::from_u128(1)), Cow::Owned(Visit { work_order: None, ..unplanned }))];
     assert_eq!(of(&WorkOrder::default(), &visits), Stage::OnSite);
     assert_eq!(of(&signed(), &visits), Stage::Dispatched);
 }
@@ -202,7 +204,7 @@ fn an_unplanned_visit_speaks_until_somebody_is_dispatched() {
 #[test]
 fn what_was_told_before_this_result_is_not_about_it() {
     let mut v = completed(visit(0, &[]), 60, 1);
-    v.1.signature = signature(61);
+    v.1.to_mut().signature = signature(61);
     let mut order = signed();
     order.feedback = Some(Atomic(Feedback { mark: mark(30, 9), problem: String::new(), solved: false }));
     assert_eq!(of(&order, &[v]), Stage::Completed);
@@ -220,7 +222,7 @@ fn a_signature_is_void_when_what_it_signed_changed() {
 #[test]
 fn corrections_replace_and_the_last_one_stands() {
     use EventKind as E;
-    let mut v = visit(0, &[(E::Arrived, 10, 1)]).1;
+    let mut v = visit(0, &[(E::Arrived, 10, 1)]).1.into_owned();
     v.events.insert(item(2), event(E::Arrived, 4, 2, Some(item(1))));
     v.events.insert(item(3), event(E::Arrived, 6, 1, Some(item(1))));
     assert_eq!(v.arrived_at(), Some(at(6)));
@@ -281,9 +283,9 @@ fn money_and_parts_add_up() {
         Atomic(Booking { mark: mark(1, 9), receipt: Some(item(5)), amount: Fen(7_000), what: String::new() }),
     );
     let mut v = visit(0, &[]);
-    v.1.receipts = [(item(5), receipt(7_000)), (item(6), receipt(-500))].into();
-    v.1.items.insert(item(1), UsedItem { used: Count(3), taken_back: Count(2), ..UsedItem::default() });
-    v.1.items.insert(item(2), UsedItem { name: "螺丝".into(), used: Count(8), ..UsedItem::default() });
+    v.1.to_mut().receipts = [(item(5), receipt(7_000)), (item(6), receipt(-500))].into();
+    v.1.to_mut().items.insert(item(1), UsedItem { used: Count(3), taken_back: Count(2), ..UsedItem::default() });
+    v.1.to_mut().items.insert(item(2), UsedItem { name: "螺丝".into(), used: Count(8), ..UsedItem::default() });
     let visits = [v];
     assert_eq!(order.collected(&visits), Fen(6_500));
     assert_eq!(order.remaining_balance(&visits), Fen(3_500));
@@ -372,7 +374,7 @@ proptest! {
     #[test]
     fn the_order_of_visits_decides_nothing(order in any_order(), visits in proptest::collection::vec(any_visit(), 0..4), turn in 0usize..4) {
         let mut visits: Vec<_> =
-            visits.into_iter().enumerate().map(|(i, v)| (VisitId(Uuid::from_u128(i as u128)), v)).collect();
+            visits.into_iter().enumerate().map(|(i, v)| (VisitId(Uuid::from_u128(i as u128)), Cow::Owned(v))).collect();
         let before = stage(&order, &visits, Millis(0));
         visits.reverse();
         prop_assert_eq!(&stage(&order, &visits, Millis(i64::MAX)), &before);
