@@ -668,7 +668,7 @@ impl Doc {
     }
 
     /// Whether another document of this kind reads the same.
-    fn same_content(&self, other: &Self) -> bool {
+    pub(super) fn same_content(&self, other: &Self) -> bool {
         let (mut ours, mut theirs) = (self.inner.map_range(ROOT, ..), other.inner.map_range(ROOT, ..));
         loop {
             match (ours.next(), theirs.next()) {

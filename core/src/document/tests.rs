@@ -707,7 +707,16 @@ proptest! {
         prop_assert_eq!(one.entity().unwrap(), two.entity().unwrap());
         prop_assert_eq!(one.clashes(), two.clashes());
         prop_assert_eq!(one.heads(), two.heads());
-        one.prove().unwrap();
+        let proof = one.prove().unwrap();
+        prop_assert_eq!(&proof.reading, &one.read().unwrap());
+        let proved = Doc::load_foreign(Kind::Visit, Some(&proof.snapshot), std::iter::empty::<Vec<u8>>()).unwrap();
+        prop_assert_eq!(proved.heads(), one.heads());
+        // What a proof compares item by item is what is read.
+        docs.extend([one.clone(), two, proved]);
+        let leaves: Vec<_> = docs.iter().map(|d| codec::leaves(&d.inner, Kind::Visit, None)).collect();
+        for (a, b) in (0..docs.len()).flat_map(|a| (0..docs.len()).map(move |b| (a, b))) {
+            prop_assert_eq!(docs[a].same_content(&docs[b]), leaves[a] == leaves[b], "{} and {}", a, b);
+        }
         let back = Doc::load(Kind::Visit, Some(&one.save()), std::iter::empty::<Vec<u8>>()).unwrap();
         prop_assert_eq!(back.entity().unwrap(), one.entity().unwrap());
         // What the screen says without Automerge is what Automerge says.
