@@ -80,7 +80,6 @@ impl Ledger {
         let docs: Vec<DocRef> = pushes.iter().map(|p| DocRef { kind: p.kind, id: p.doc }).collect();
         draft.load(&docs).await?;
         let ids: Vec<DocId> = docs.iter().map(|d| d.id).collect();
-        draft.reader.prepare(&ids).await?;
         let mut before: HashMap<(DocId, ChangeHash), SetAside> = HashMap::new();
         if !ids.is_empty() {
             before.extend(self.storage().aside_of(tenant.id, &ids).await?.into_iter().map(|a| ((a.doc, a.hash), a)));
@@ -101,6 +100,8 @@ impl Ledger {
             trials.push(judge.draft.work(group.at.id)?.trial(offers, !group.vouched));
         }
         let mut tried = self.gate.run(trials).await.into_iter();
+        // Not before: what is read must still stand when all this is committed.
+        judge.draft.reader.prepare(&ids).await?;
         for (group, first) in groups.into_iter().zip(first) {
             judge.settle(self, group, if first { tried.next() } else { None }).await?;
         }
