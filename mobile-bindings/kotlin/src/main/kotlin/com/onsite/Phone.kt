@@ -29,7 +29,7 @@ import kotlinx.coroutines.flow.conflate
 import kotlinx.coroutines.flow.distinctUntilChanged
 import kotlinx.coroutines.flow.filter
 import kotlinx.coroutines.flow.flow
-import kotlinx.coroutines.flow.map
+import kotlinx.coroutines.flow.transformWhile
 import kotlinx.coroutines.withContext
 import java.nio.file.Path
 import java.time.LocalDate
@@ -154,7 +154,17 @@ public class Phone private constructor(public val engine: Onsite) {
     }.buffer(Channel.UNLIMITED)
 
     private fun <T> live(concerns: (Set<Doc>) -> Boolean = { true }, ask: suspend () -> T): Flow<T> =
-        notices().filter { it.isEmpty() || concerns(it) }.conflate().map { ask() }.distinctUntilChanged()
+        notices().filter { it.isEmpty() || concerns(it) }.conflate().transformWhile {
+            val answer = try {
+                ask()
+            } catch (ended: OnsiteException.ShutDown) {
+                // A change that was told just before the end.
+                if (life.isCompleted) return@transformWhile false
+                throw ended
+            }
+            emit(answer)
+            true
+        }.distinctUntilChanged()
 
     private fun paged(ask: suspend (String?) -> Page): Flow<Line> = flow {
         var after: String? = null

@@ -90,6 +90,30 @@ class PhoneTest {
     }
 
     @Test
+    fun `flows end with a phone that is closed in the middle of its changes`() = runBlocking<Unit> {
+        val zhou = office.technician("周工")
+        val order = office.job(customer, zhou, "液压站油温偏高")
+        var phone = office.phone(folder.resolve("ending"), zhou)
+        assertTrue(phone.sync() is Synced.Done)
+        val visit = phone.today().first().jobs.single().visit
+        assertTrue(phone.execute(Command.OpenVisit(order)) is Executed.Done)
+        repeat(30) {
+            val heard = CopyOnWriteArrayList<Status>()
+            val flows = listOf(
+                launch(Dispatchers.IO) { phone.badge().collect { heard += it } },
+                launch(Dispatchers.IO) { phone.today().collect {} },
+                launch(Dispatchers.IO) { phone.keepSynced() },
+            )
+            withTimeout(20_000) { while (heard.isEmpty()) kotlinx.coroutines.delay(1) }
+            assertTrue(phone.execute(arrived(visit, phone)) is Executed.Done)
+            phone.close()
+            withTimeout(20_000) { flows.forEach { it.join() } }
+            phone = Phone.open(folder.resolve("ending"), "test 1.0")
+        }
+        phone.close()
+    }
+
+    @Test
     fun `the sample of the README runs`() = runBlocking<Unit> {
         val wang = office.technician("王工")
         office.job(customer, wang, "液压站油温偏高")
