@@ -680,6 +680,17 @@ fn changes<T>(
     all(conn, sql, params![tenant.as_bytes(), doc.as_bytes(), int(after)], f)
 }
 
+/// As [`changes`], without asking where the document has none after that.
+fn later<T>(
+    conn: &Connection,
+    tenant: TenantId,
+    row: &DocRow,
+    after: u64,
+    f: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    if after < row.ver { changes(conn, tenant, row.doc, after, f) } else { Ok(Vec::new()) }
+}
+
 const ASIDE: &str =
     "SELECT doc, kind, hash, staff, device, code, field, detail, because_of, body, at, decision FROM aside";
 
@@ -874,7 +885,7 @@ impl Rows for Tx<'_> {
             ("flagged", i64::from(!summary.flags.is_empty()).into()),
         ];
         let mut values: Vec<Value> = vec![
-            i64::try_from(rev).unwrap_or(i64::MAX).into(),
+            int(rev).into(),
             view.changed.0.into(),
             words.to_vec().into(),
             json(&summary)?.into(),
@@ -1288,9 +1299,7 @@ impl Storage for SqliteStorage {
                     Ok(Loaded { snapshot: r.get(9)?, tail: Vec::new(), view, row })
                 })?;
                 let Some(mut loaded) = found else { continue };
-                if loaded.row.snapshot_upto < loaded.row.ver {
-                    loaded.tail = changes(conn, tenant, doc, loaded.row.snapshot_upto, |r| Ok(r.get(5)?))?;
-                }
+                loaded.tail = later(conn, tenant, &loaded.row, loaded.row.snapshot_upto, |r| Ok(r.get(5)?))?;
                 out.push(loaded);
             }
             Ok(out)
@@ -1326,12 +1335,7 @@ impl Storage for SqliteStorage {
                     Some(_) => None,
                 };
                 let after = want.after.unwrap_or(row.snapshot_upto);
-                let changes = match after < row.ver {
-                    true => {
-                        changes(conn, tenant, want.doc, after, |r| Ok((r.get(0)?, DeviceId(uuid(r, 4)?), r.get(5)?)))?
-                    }
-                    false => Vec::new(),
-                };
+                let changes = later(conn, tenant, &row, after, |r| Ok((r.get(0)?, DeviceId(uuid(r, 4)?), r.get(5)?)))?;
                 out.push(Bodies { row, snapshot, changes });
             }
             Ok(out)
