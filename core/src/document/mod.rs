@@ -61,6 +61,14 @@ pub struct Change {
     pub bytes: Vec<u8>,
 }
 
+/// A change as Automerge takes it in, with its header.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What it says of itself.
+    pub header: Header,
+    inner: automerge::Change,
+}
+
 /// One of several concurrent values of a leaf.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ClashValue {
@@ -125,18 +133,29 @@ impl Header {
     }
 }
 
+impl Parsed {
+    /// As [`Change::parse`].
+    ///
+    /// # Errors
+    /// As [`Change::parse`].
+    pub fn of(bytes: &[u8]) -> Result<Parsed> {
+        let header = screen::screen(bytes)?;
+        let inner = parse(bytes)?;
+        if inner.hash().0 != header.hash.0 || inner.len() as u64 != header.ops {
+            return Err(malformed("the screen and the parser differ".into()));
+        }
+        shaped(&inner)?;
+        Ok(Parsed { header, inner })
+    }
+}
+
 impl Change {
     /// Screens the bytes (see [`screen::screen`]), parses them, and sees that they are of our documents' shape.
     ///
     /// # Errors
     /// `BadChange` with the screen's code, `malformed` or `bad_shape`.
     pub fn parse(bytes: Vec<u8>) -> Result<Change> {
-        let header = screen::screen(&bytes)?;
-        let parsed = parse(&bytes)?;
-        if parsed.hash().0 != header.hash.0 || parsed.len() as u64 != header.ops {
-            return Err(malformed("the screen and the parser differ".into()));
-        }
-        shaped(&parsed)?;
+        let header = Parsed::of(&bytes)?.header;
         Ok(Change { header, bytes })
     }
 

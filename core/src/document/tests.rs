@@ -711,12 +711,7 @@ proptest! {
         prop_assert_eq!(&proof.reading, &one.read().unwrap());
         let proved = Doc::load_foreign(Kind::Visit, Some(&proof.snapshot), std::iter::empty::<Vec<u8>>()).unwrap();
         prop_assert_eq!(proved.heads(), one.heads());
-        // What a proof compares item by item is what is read.
-        docs.extend([one.clone(), two, proved]);
-        let leaves: Vec<_> = docs.iter().map(|d| codec::leaves(&d.inner, Kind::Visit, None)).collect();
-        for (a, b) in (0..docs.len()).flat_map(|a| (0..docs.len()).map(move |b| (a, b))) {
-            prop_assert_eq!(docs[a].same_content(&docs[b]), leaves[a] == leaves[b], "{} and {}", a, b);
-        }
+        prop_assert_eq!(proved.changes(), one.changes());
         let back = Doc::load(Kind::Visit, Some(&one.save()), std::iter::empty::<Vec<u8>>()).unwrap();
         prop_assert_eq!(back.entity().unwrap(), one.entity().unwrap());
         // What the screen says without Automerge is what Automerge says.
@@ -994,7 +989,7 @@ fn a_document_never_has_more_heads_than_a_change_has_parents() {
     for n in 1..=screen::MAX_DEPS as u64 {
         let change = aside(n);
         history.place(&change.header).unwrap();
-        doc = doc.applied([&change.bytes]).unwrap();
+        doc = doc.with([Parsed::of(&change.bytes).unwrap()]).unwrap();
     }
     let over = aside(screen::MAX_DEPS as u64 + 1);
     assert!(matches!(history.place(&over.header), Err(Misfit::TooManyHeads(_))));

@@ -13,7 +13,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use onsite_core::document::{Actor, Change, Doc, Header, Misfit, Proof, screen::screen};
+use onsite_core::document::{Actor, Doc, Header, Misfit, Parsed, Proof, screen::screen};
 use onsite_core::domain::{ChangeHash, DeviceId, Kind, Rejection, StaffId};
 use pool::Pool;
 pub use pool::{work, worker_limits};
@@ -159,10 +159,10 @@ impl Trial {
         let mut history = doc.history();
         let mut heads = doc.heads();
         let mut linear = self.clashes == 0;
-        let mut fitting: Vec<Vec<u8>> = Vec::new();
+        let mut fitting = Vec::new();
         let mut placed = Vec::with_capacity(self.offers.len());
         for offer in &self.offers {
-            let change = match Change::parse(offer.bytes.to_vec()) {
+            let change = match Parsed::of(&offer.bytes) {
                 Ok(change) => change,
                 Err(e) => {
                     placed.push(Placed::Refused(e.code().into(), e.to_string()));
@@ -184,16 +184,16 @@ impl Trial {
                     // Made on all that was here, it clashes with nothing.
                     linear &= change.header.deps == heads;
                     heads = vec![change.header.hash];
-                    fitting.push(change.bytes);
+                    fitting.push(change);
                     Placed::Fits
                 }
             });
         }
-        let after = if fitting.is_empty() { Outcome::Same } else { self.outcome(doc, &fitting, linear) };
+        let after = if fitting.is_empty() { Outcome::Same } else { self.outcome(doc, fitting, linear) };
         Tried { placed, after }
     }
 
-    fn outcome(&self, doc: Doc, fitting: &[Vec<u8>], linear: bool) -> Outcome {
+    fn outcome(&self, doc: Doc, fitting: Vec<Parsed>, linear: bool) -> Outcome {
         let lives = self.steps(doc, fitting).and_then(|(doc, steps)| {
             let Proof { reading, snapshot } = doc.prove()?;
             let snapshot = kept(&doc, snapshot, self.due).map(Into::into);
@@ -212,24 +212,23 @@ impl Trial {
     }
 
     /// The document with all that fits, and its content on the way there.
-    fn steps(&self, doc: Doc, fitting: &[Vec<u8>]) -> onsite_core::Result<(Doc, Vec<String>)> {
+    fn steps(&self, doc: Doc, fitting: Vec<Parsed>) -> onsite_core::Result<(Doc, Vec<String>)> {
         let (mut doc, mut steps, mut size, mut read) = (doc, Vec::new(), 0, 0);
-        let mut rest = fitting;
+        let mut rest = fitting.into_iter();
         while self.each
             && size < MAX_STEPS
             && read < MAX_READ
-            && let [first, more @ ..] = rest
-            && !more.is_empty()
+            && rest.len() > 1
+            && let Some(next) = rest.next()
         {
-            doc = doc.applied([first])?;
+            doc = doc.with([next])?;
             doc.few_fields()?;
             read += doc.fields();
             let entity = serde_json::to_string(&doc.entity()?).unwrap_or_default();
             size += entity.len();
             steps.push(entity);
-            rest = more;
         }
-        Ok((doc.applied(rest)?, steps))
+        Ok((doc.with(rest)?, steps))
     }
 
     /// About how many bytes it is.

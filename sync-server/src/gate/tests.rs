@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use onsite_core::document::Change;
 use onsite_core::domain::{DocId, Entity, Millis, Outcome as Result_, Visit, Write};
 
 const KIND: Kind = Kind::Visit;
