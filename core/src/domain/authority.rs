@@ -35,8 +35,9 @@ pub fn may_write(
 ) -> Result<(), Rejection> {
     let kinds = after.kind() == doc.kind && before.is_none_or(|b| b.kind() == doc.kind);
     need(kinds, "wrong_kind", "", "the document is of another kind")?;
-    let size = serde_json::to_vec(after).map_or(usize::MAX, |json| json.len());
-    need(size <= MAX_ENTITY, "too_large", "", "the document is larger than 1 MiB")?;
+    let mut size = Size(0);
+    let told = serde_json::to_writer(&mut size, after).is_ok();
+    need(told && size.0 <= MAX_ENTITY, "too_large", "", "the document is larger than 1 MiB")?;
     if by.is_server() {
         return Ok(());
     }
@@ -58,6 +59,19 @@ pub fn may_write(
         (Entity::Suggestion(b), Entity::Suggestion(a)) => suggestion(b, a, by),
         (Entity::Appraisal(b), Entity::Appraisal(a)) => appraisal(b, a, by, fresh),
         _ => no("wrong_kind", "", "the document is of another kind"),
+    }
+}
+
+/// Counts what is written.
+struct Size(usize);
+
+impl std::io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use super::{entity::*, id::*, time::*, value::*};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// Something somebody wants done. Ids of what it creates are chosen by the
@@ -355,7 +356,8 @@ pub trait WorldExt: World {
     }
     /// The settings, or their defaults.
     fn settings(&self) -> Cow<'_, Settings> {
-        self.get::<Settings>(SETTINGS).unwrap_or_default()
+        static DEFAULTS: LazyLock<Settings> = LazyLock::new(Settings::default);
+        self.get::<Settings>(SETTINGS).unwrap_or_else(|| Cow::Borrowed(&*DEFAULTS))
     }
     /// The visits of a work order.
     fn visits(&self, order: WorkOrderId) -> Vec<(VisitId, Cow<'_, Visit>)> {

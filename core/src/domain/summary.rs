@@ -560,13 +560,16 @@ struct Words {
 impl Words {
     fn add<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) {
         for text in texts {
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            if !text.is_empty() && !self.seen.contains(&text) {
+            let before = self.out.len();
+            for word in text.split_whitespace() {
                 if !self.out.is_empty() {
                     self.out.push(' ');
                 }
-                self.out.push_str(&text);
-                self.seen.insert(text);
+                self.out.push_str(word);
+            }
+            let added = self.out[before..].trim_start();
+            if !added.is_empty() && !self.seen.insert(added.to_owned()) {
+                self.out.truncate(before);
             }
         }
     }
