@@ -144,6 +144,8 @@ struct Invitation {
 struct Token {
     #[serde(default)]
     issued: Millis,
+    /// Under another name than in what is looked up by company: of tokens no index is kept.
+    #[serde(rename = "company", alias = "tenant")]
     tenant: TenantId,
     device: DeviceId,
     expires: Millis,

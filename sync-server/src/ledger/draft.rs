@@ -208,25 +208,25 @@ impl<'a> Draft<'a> {
     pub(crate) async fn load(&mut self, docs: &[DocRef]) -> Result<()> {
         let wanted: Vec<DocId> = docs.iter().map(|d| d.id).filter(|d| !self.works.contains_key(d)).collect();
         for loaded in self.ledger.storage().load(self.tenant, &wanted).await? {
-            if self.reader.read_other_than(&loaded.view) {
+            if self.reader.read_other_than(&loaded.content) {
                 return Err(Error::Moved);
             }
-            let entity = Arc::new(loaded.view.entity()?);
-            let Loaded { row, snapshot, tail, view } = loaded;
+            let entity = Arc::new(loaded.content.entity()?);
+            let Loaded { row, snapshot, tail, content } = loaded;
             self.order.push(row.doc);
             let work = Work {
                 before: audited(row.kind).then(|| Arc::clone(&entity)),
                 entity: Arc::clone(&entity),
                 expect: row.ver,
-                rev: view.rev,
+                rev: content.rev,
                 heads: row.heads,
-                clashes: view.clashes,
+                clashes: content.clashes,
                 snapshot,
                 tail,
                 ..Work::new(DocRef { kind: row.kind, id: row.doc })
             };
             self.works.insert(row.doc, work);
-            self.reader.know(view, entity);
+            self.reader.know(content, entity);
         }
         for at in docs {
             if !self.works.contains_key(&at.id) {
@@ -362,8 +362,9 @@ impl<'a> Draft<'a> {
                 })
                 .await?;
             touched.extend(touches);
-            if work.at.kind == Kind::Customer
-                && self.reader.view(*doc).is_some_and(|old| old.summary.title != row.title)
+            if let Some((_, old)) = self.reader.stored(*doc)
+                && let Entity::Customer(old) = &**old
+                && old.name != row.title
             {
                 touched.extend(self.reader.ask(|w| summary::retitled(work.at, w)).await?);
             }
@@ -396,8 +397,8 @@ impl<'a> Draft<'a> {
         for at in touched.into_iter().filter(|at| !changed.contains(&at.id)) {
             let row = self.reader.ask(|w| Some(row(at, &*w.entity(at)?, w, now))).await?;
             let Some((summary, fact)) = row else { continue };
-            if let Some(view) = self.reader.view(at.id) {
-                batch.touched.push(View { summary, fact: fact?, ..view.clone() });
+            if let Some((content, _)) = self.reader.stored(at.id) {
+                batch.touched.push(content.clone().shown(summary, fact?));
             }
         }
         batch.counters.extend(self.counters.into_iter().map(|(name, (from, to))| CounterStep { name, from, to }));

@@ -5,7 +5,7 @@
 //! nothing. What a commit is about to write lies over what is stored.
 
 use crate::error::Result;
-use crate::storage::{Answers, Asked, Device, DeviceSync, Key, Query, Storage, View};
+use crate::storage::{Answers, Asked, Content, Device, DeviceSync, Key, Query, Storage, View};
 use onsite_core::domain::summary::{self, Ties};
 use onsite_core::domain::{
     ComplaintId, DocId, DocRef, Entity, Kind, Millis, RequestId, SETTINGS, StaffId, TenantId, WorkOrderId, World,
@@ -29,15 +29,15 @@ impl Missed {
     }
 }
 
-/// A row, and its content.
-type Known = (View, Arc<Entity>);
+/// A content as stored, and read.
+type Known = (Content, Arc<Entity>);
 
 /// What rules see while one commit is prepared.
 pub(crate) struct Reader<'a> {
     storage: &'a dyn Storage,
     tenant: TenantId,
-    /// On the heap: rows are large, and the table grows.
-    views: HashMap<DocId, Option<Box<Known>>>,
+    /// On the heap: they are large, and the table grows.
+    stored: HashMap<DocId, Option<Box<Known>>>,
     children: HashMap<(Kind, DocId), Vec<DocId>>,
     coded: HashMap<String, Vec<StaffId>>,
     complaints: HashMap<(Millis, Millis), Vec<ComplaintId>>,
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         Self {
             storage,
             tenant,
-            views: HashMap::new(),
+            stored: HashMap::new(),
             children: HashMap::new(),
             coded: HashMap::new(),
             complaints: HashMap::new(),
@@ -68,27 +68,27 @@ impl<'a> Reader<'a> {
         self.over.insert(doc, entity);
     }
 
-    /// A row that is here already.
-    pub(crate) fn view(&self, doc: impl Into<DocId>) -> Option<&View> {
-        self.views.get(&doc.into())?.as_ref().map(|row| &row.0)
+    /// What is stored of a document, where it is here already.
+    pub(crate) fn stored(&self, doc: DocId) -> Option<&Known> {
+        self.stored.get(&doc)?.as_deref()
     }
 
     /// Whether a rule has read another version of this document, or that it was not there.
-    pub(crate) fn read_other_than(&self, view: &View) -> bool {
-        let read = self.views.get(&view.summary.doc.id);
-        read.is_some_and(|row| row.as_ref().is_none_or(|row| row.0.ver != view.ver))
+    pub(crate) fn read_other_than(&self, content: &Content) -> bool {
+        let read = self.stored.get(&content.doc.id);
+        read.is_some_and(|row| row.as_ref().is_none_or(|row| row.0.ver != content.ver))
     }
 
-    /// Takes a row in that was loaded with its document.
-    pub(crate) fn know(&mut self, view: View, entity: Arc<Entity>) {
-        if let Entry::Vacant(entry) = self.views.entry(view.summary.doc.id) {
-            entry.insert(Some(Box::new((view, entity))));
+    /// Takes a content in that was loaded with its document.
+    pub(crate) fn know(&mut self, content: Content, entity: Arc<Entity>) {
+        if let Entry::Vacant(entry) = self.stored.entry(content.doc.id) {
+            entry.insert(Some(Box::new((content, entity))));
         }
     }
 
-    /// Takes rows in that a rule will ask for, in one go.
+    /// Takes contents in that a rule will ask for, in one go.
     pub(crate) async fn prefetch(&mut self, docs: impl IntoIterator<Item = DocId>) -> Result<()> {
-        let docs = docs.into_iter().filter(|d| !self.views.contains_key(d)).collect();
+        let docs = docs.into_iter().filter(|d| !self.stored.contains_key(d)).collect();
         self.take_in(Asked { docs, ..Asked::default() }).await
     }
 
@@ -106,6 +106,7 @@ impl<'a> Reader<'a> {
                     Entity::WorkOrder(order) => {
                         asked.docs.extend(order.ever_assigned().into_iter().map(DocId::from));
                         asked.children.insert((Kind::Visit, *doc));
+                        asked.linked_to.extend(order.request.map(DocId::from));
                     }
                     Entity::Request(_) => {
                         asked.linked_to.insert(*doc);
@@ -114,7 +115,7 @@ impl<'a> Reader<'a> {
                 }
             }
             around = asked.docs.clone();
-            asked.docs.retain(|doc| !self.views.contains_key(doc));
+            asked.docs.retain(|doc| !self.stored.contains_key(doc));
             asked.children.retain(|of| !self.children.contains_key(of));
             asked.linked_to.retain(|doc| !self.answers.contains_key(&RequestId::from(*doc)));
             self.take_in(asked).await?;
@@ -125,7 +126,7 @@ impl<'a> Reader<'a> {
     /// A content that is here already.
     fn known(&self, doc: DocId) -> Option<&Entity> {
         let over = self.over.get(&doc);
-        over.or_else(|| self.views.get(&doc)?.as_ref().map(|row| &row.1)).map(|entity| &**entity)
+        over.or_else(|| self.stored(doc).map(|row| &row.1)).map(|entity| &**entity)
     }
 
     /// Runs a rule on the world.
@@ -151,11 +152,11 @@ impl<'a> Reader<'a> {
         if asked == Asked::default() {
             return Ok(());
         }
-        let Answers { views, children, linked_to, coded } = self.storage.ask(self.tenant, &asked).await?;
-        self.views.extend(asked.docs.into_iter().map(|doc| (doc, None)));
-        for view in views {
-            let entity = Arc::new(view.entity()?);
-            self.views.insert(view.summary.doc.id, Some(Box::new((view, entity))));
+        let Answers { contents, children, linked_to, coded } = self.storage.ask(self.tenant, &asked).await?;
+        self.stored.extend(asked.docs.into_iter().map(|doc| (doc, None)));
+        for content in contents {
+            let entity = Arc::new(content.entity()?);
+            self.stored.insert(content.doc.id, Some(Box::new((content, entity))));
         }
         self.children.extend(children);
         self.answers.extend(linked_to.into_iter().map(|(request, orders)| (request.into(), orders)));
@@ -187,7 +188,7 @@ async fn received(storage: &dyn Storage, tenant: TenantId, (from, to): (Millis, 
 impl World for Reader<'_> {
     fn entity(&self, doc: DocRef) -> Option<Cow<'_, Entity>> {
         let found = self.known(doc.id);
-        if found.is_none() && !self.views.contains_key(&doc.id) {
+        if found.is_none() && !self.stored.contains_key(&doc.id) {
             self.missed.borrow_mut().asked.docs.insert(doc.id);
         }
         found.filter(|e| e.kind() == doc.kind).map(Cow::Borrowed)

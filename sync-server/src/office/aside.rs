@@ -170,15 +170,17 @@ impl Ledger {
         for aside in self.storage().aside_of(tenant, &docs).await? {
             all.entry(aside.doc).or_default().push(aside);
         }
-        let mut held: HashMap<DocId, (View, Doc)> = HashMap::new();
+        let views: HashMap<DocId, View> =
+            self.storage().views(tenant, &docs).await?.into_iter().map(|v| (v.summary.doc.id, v)).collect();
+        let mut held: HashMap<DocId, Doc> = HashMap::new();
         for loaded in self.storage().load(tenant, &docs).await? {
             let doc = Doc::load(loaded.row.kind, loaded.snapshot.as_deref(), &loaded.tail)?;
-            held.insert(loaded.row.doc, (loaded.view, doc));
+            held.insert(loaded.row.doc, doc);
         }
         let codes: HashMap<DeviceId, String> =
             self.storage().devices(tenant).await?.into_iter().map(|(d, _)| (d.id, d.code)).collect();
         let shown = rows.into_iter().map(|row| {
-            let (view, doc) = held.get(&row.doc).map(|(v, d)| (v, d)).unzip();
+            let (view, doc) = (views.get(&row.doc), held.get(&row.doc));
             let fresh;
             let doc = match doc {
                 Some(doc) => doc,

@@ -337,10 +337,12 @@ impl Ledger {
         let job = job.ok_or_else(|| Error::NotFound(format!("no work order {id}")))?;
         let teller = self.teller(tenant).await?;
         let mut visits = Vec::new();
+        let ids: Vec<DocId> = job.visits.iter().map(|(visit, _)| visit.0.into()).collect();
+        let rows = self.storage().views(tenant, &ids).await?;
         for (visit, content) in &job.visits {
-            let Some(view) = reader.view(*visit).cloned() else { continue };
+            let Some(view) = rows.iter().find(|row| row.summary.doc.id == DocId::from(*visit)) else { continue };
             let order = Some((id, &job.order));
-            visits.push(self.visit_of(tenant, &view, content, order, &job.contradictions, &teller).await?);
+            visits.push(self.visit_of(tenant, view, content, order, &job.contradictions, &teller).await?);
         }
         let from = job.order.follow_on_of.map(DocId::from);
         Ok(WorkOrderDetail {

@@ -170,7 +170,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Answers that are compressed: of a certain size, and no streams of events.
 fn worth_packing() -> impl Predicate {
-    DefaultPredicate::new().and(SizeAbove::new(1024))
+    DefaultPredicate::new().and(SizeAbove::new(2048))
 }
 
 /// Gives answers of the API in JSON a tag of their content, and does not send again what the asker holds. Of what

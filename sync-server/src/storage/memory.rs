@@ -96,6 +96,11 @@ impl Company {
         Some(View { heads: row.heads.clone(), ver: row.ver, fact: None, ..view.clone() })
     }
 
+    fn content(&self, doc: DocId) -> Option<Content> {
+        let View { ver, rev, heads, entity, summary, clashes, changed, fact: _ } = self.view(doc)?;
+        Some(Content { doc: summary.doc, ver, rev, heads, entity, clashes, changed })
+    }
+
     fn children(&self, kind: Kind, parent: DocId) -> Vec<DocId> {
         let rows = self.views.values().map(|(v, _)| &v.summary);
         rows.filter(|s| s.doc.kind == kind && s.parent == Some(parent)).map(|s| s.doc.id).collect()
@@ -354,7 +359,7 @@ impl Storage for MemoryStorage {
                     Some(Loaded {
                         snapshot: c.snapshots.get(doc).cloned(),
                         tail: c.changes(*doc, row.snapshot_upto).map(|r| r.body.clone()).collect(),
-                        view: c.view(*doc)?,
+                        content: c.content(*doc)?,
                         row,
                     })
                 })
@@ -544,7 +549,7 @@ impl Storage for MemoryStorage {
                 fits.map(|s| s.doc.id.into()).collect()
             };
             Ok(Answers {
-                views: asked.docs.iter().filter_map(|doc| c.view(*doc)).collect(),
+                contents: asked.docs.iter().filter_map(|doc| c.content(*doc)).collect(),
                 children: asked.children.iter().map(|of| (*of, c.children(of.0, of.1))).collect(),
                 linked_to: asked.linked_to.iter().map(|doc| (*doc, pairs(&c.back, *doc))).collect(),
                 coded: asked.coded.iter().map(|code| (code.clone(), coded(code))).collect(),

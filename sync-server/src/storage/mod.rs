@@ -74,8 +74,27 @@ pub struct Loaded {
     pub snapshot: Option<Vec<u8>>,
     /// Bytes of the later changes, in the log's order.
     pub tail: Vec<Vec<u8>>,
-    /// Its row of the read model.
-    pub view: View,
+    /// Its content.
+    pub content: Content,
+}
+
+/// What the read model has of a document, without what lists show of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Content {
+    /// The document.
+    pub doc: DocRef,
+    /// As [`View::ver`].
+    pub ver: u64,
+    /// As [`View::rev`].
+    pub rev: u64,
+    /// As [`View::heads`].
+    pub heads: Vec<ChangeHash>,
+    /// As [`View::entity`].
+    pub entity: String,
+    /// As [`View::clashes`].
+    pub clashes: u32,
+    /// As [`View::changed`].
+    pub changed: Millis,
 }
 
 /// A row of the read model.
@@ -103,7 +122,7 @@ pub struct View {
 /// What rules ask of the read model.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Asked {
-    /// Rows of documents.
+    /// Contents of documents.
     pub docs: BTreeSet<DocId>,
     /// Documents of a kind that hang on another.
     pub children: BTreeSet<(Kind, DocId)>,
@@ -116,8 +135,8 @@ pub struct Asked {
 /// The answers to [`Asked`], each list by id.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Answers {
-    /// The rows of those that exist.
-    pub views: Vec<View>,
+    /// Those that exist.
+    pub contents: Vec<Content>,
     /// For each that was asked.
     pub children: BTreeMap<(Kind, DocId), Vec<DocId>>,
     /// For each that was asked.
@@ -243,6 +262,19 @@ impl SyncNote {
     /// Whether nothing was brought or sent, and nothing went wrong.
     pub fn idle(&self) -> bool {
         self.pushed == 0 && self.delivered == 0 && self.error.is_empty()
+    }
+}
+
+impl Content {
+    /// The content.
+    pub fn entity(&self) -> Result<Entity> {
+        Ok(Entity::from_json(self.doc.kind, &self.entity)?)
+    }
+
+    /// Its row, where lists are to show this.
+    pub fn shown(self, summary: Summary, fact: Option<Fact>) -> View {
+        let Self { doc: _, ver, rev, heads, entity, clashes, changed } = self;
+        View { ver, rev, heads, entity, summary, clashes, changed, fact }
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) const RECORDS_OF: &str = "SELECT key, body, expires, ver FROM record 
 /// Connections that read.
 const READERS: usize = 4;
 /// Documents (or rows by key) that are read without changing threads.
-const FEW: usize = 16;
+const FEW: usize = 32;
 /// Jobs that may wait for the writer; more wait to be put.
 const WAITING: usize = 1024;
 /// Most jobs in one transaction: bounds how long the first waits.
@@ -397,6 +397,8 @@ fn set_up(conn: &mut Connection) -> Result<()> {
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "cache_size", -32_768)?;
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // 16 MB of the log at a time: pages that many commits wrote go into the file once.
+    conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
     if version < known {
         migrate(conn, known)?;
     }
@@ -467,14 +469,37 @@ fn gather(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Columns whose values are others than they were, to be set: with one that stays SQLite would write its indexes too.
+fn moved<'a>(now: impl IntoIterator<Item = (&'a str, Value)>, then: Vec<Value>) -> (Vec<String>, Vec<Value>) {
+    let differ = now.into_iter().zip(then).filter(|((_, now), then)| now != then);
+    differ.map(|((name, now), _)| (format!("{name} = ?"), now)).unzip()
+}
+
 /// Puts a document's fact in the place of what was kept, where it is another.
 fn put_fact(conn: &Connection, tenant: TenantId, doc: DocRef, status: &str, fact: Option<&Fact>) -> Result<()> {
     let Some(Fact { starts, ends, body }) = fact else { return Ok(()) };
-    let sql = "INSERT INTO fact (tenant, kind, doc, status, starts, ends, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-               ON CONFLICT DO UPDATE SET status = ?4, starts = ?5, ends = ?6, body = ?7 \
-               WHERE status <> ?4 OR starts IS NOT ?5 OR ends IS NOT ?6 OR body <> ?7";
-    let (starts, ends) = (starts.map(|m| m.0), ends.map(|m| m.0));
-    run(conn, sql, params![tenant.as_bytes(), doc.kind.number(), doc.id.as_bytes(), status, starts, ends, body])?;
+    let (tenant, kind, id) = (tenant.as_bytes(), doc.kind.number(), doc.id.as_bytes());
+    let of = "WHERE tenant = ? AND kind = ? AND doc = ?";
+    let sql = format!("SELECT status, starts, ends, body FROM fact {of}");
+    let old =
+        one(conn, &sql, params![tenant, kind, id], |r| Ok((0..4).map(|i| r.get(i)).collect::<Result<_, _>>()?))?;
+    let Some(then) = old else {
+        let sql =
+            "INSERT INTO fact (tenant, kind, doc, status, starts, ends, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        run(conn, sql, params![tenant, kind, id, status, starts.map(|m| m.0), ends.map(|m| m.0), body])?;
+        return Ok(());
+    };
+    let now: [(&str, Value); 4] = [
+        ("status", status.to_owned().into()),
+        ("starts", starts.map(|m| m.0).into()),
+        ("ends", ends.map(|m| m.0).into()),
+        ("body", body.clone().into()),
+    ];
+    let (set, mut values) = moved(now, then);
+    if !set.is_empty() {
+        values.extend([tenant.to_vec().into(), i64::from(kind).into(), id.to_vec().into()]);
+        run(conn, &format!("UPDATE fact SET {} {of}", set.join(", ")), params_from_iter(values))?;
+    }
     Ok(())
 }
 
@@ -651,6 +676,28 @@ fn view(conn: &Connection, tenant: TenantId, doc: DocId) -> Result<Option<View>>
          WHERE v.tenant = ?1 AND v.doc = ?2"
     );
     one(conn, &sql, params![tenant.as_bytes(), doc.as_bytes()], view_row)
+}
+
+const CONTENT: &str = "d.kind, d.ver, v.rev, d.heads, v.entity, v.clashes, v.changed";
+
+fn content_row(doc: DocId, row: &Row<'_>) -> Result<Content> {
+    Ok(Content {
+        doc: DocRef { kind: kind(row, 0)?, id: doc },
+        ver: row.get(1)?,
+        rev: row.get(2)?,
+        heads: heads(row, 3)?,
+        entity: row.get(4)?,
+        clashes: row.get(5)?,
+        changed: Millis(row.get(6)?),
+    })
+}
+
+fn content(conn: &Connection, tenant: TenantId, doc: DocId) -> Result<Option<Content>> {
+    let sql = format!(
+        "SELECT {CONTENT} FROM view v JOIN doc d ON d.tenant = v.tenant AND d.doc = v.doc \
+         WHERE v.tenant = ?1 AND v.doc = ?2"
+    );
+    one(conn, &sql, params![tenant.as_bytes(), doc.as_bytes()], |r| content_row(doc, r))
 }
 
 const LOG: &str = "SELECT cursor, doc, kind, hash, device, body, received FROM change";
@@ -874,7 +921,7 @@ impl Rows for Tx<'_> {
             let sorts: Vec<Value> = (3..9).map(|i| r.get(i)).collect::<rusqlite::Result<_>>()?;
             Ok((r.get::<_, i64>(0)?, r.get::<_, [u8; 32]>(1)?, concerned.people, sorts))
         })?;
-        // Of these there are indexes: one that stays is not written, for SQLite would write its indexes too.
+        // Of these there are indexes.
         let parent = summary.parent.map(|p| p.as_bytes().to_vec());
         let sorts: [(&str, Value); 6] = [
             ("status", summary.status.clone().into()),
@@ -893,15 +940,13 @@ impl Rows for Tx<'_> {
         ];
         let (id, had, before) = match old {
             Some((id, had, before, then)) => {
-                let mut sql = "UPDATE view SET rev = ?, changed = ?, words = ?, summary = ?, entity = ?".to_owned();
-                for ((name, now), then) in sorts.into_iter().zip(then) {
-                    if now != then {
-                        sql.extend([", ", name, " = ?"]);
-                        values.push(now);
-                    }
-                }
-                values.push(id.into());
-                self.run(&(sql + " WHERE id = ?"), params_from_iter(values))?;
+                let (set, moved) = moved(sorts, then);
+                values.extend(moved.into_iter().chain([id.into()]));
+                let set: String = set.iter().flat_map(|column| [", ", column]).collect();
+                let sql = format!(
+                    "UPDATE view SET rev = ?, changed = ?, words = ?, summary = ?, entity = ?{set} WHERE id = ?"
+                );
+                self.run(&sql, params_from_iter(values))?;
                 (id, Some(had), before)
             }
             None => {
@@ -1287,16 +1332,16 @@ impl Storage for SqliteStorage {
         self.look_or_read(tenant, docs.len(), move |conn| {
             let mut out = Vec::with_capacity(docs.len());
             let sql = format!(
-                "SELECT {VIEW}, d.kind, d.snapshot_upto, s.body FROM doc d \
+                "SELECT {CONTENT}, d.snapshot_upto, s.body FROM doc d \
                  JOIN view v ON v.tenant = d.tenant AND v.doc = d.doc \
                  LEFT JOIN snapshot s ON s.tenant = d.tenant AND s.doc = d.doc WHERE d.tenant = ?1 AND d.doc = ?2"
             );
             for doc in docs {
                 let found = one(conn, &sql, params![tenant.as_bytes(), doc.as_bytes()], |r| {
-                    let view = view_row(r)?;
-                    let (kind, heads) = (kind(r, 7)?, view.heads.clone());
-                    let row = DocRow { doc, kind, ver: view.ver, heads, snapshot_upto: r.get(8)? };
-                    Ok(Loaded { snapshot: r.get(9)?, tail: Vec::new(), view, row })
+                    let content = content_row(doc, r)?;
+                    let Content { doc: at, ver, ref heads, .. } = content;
+                    let row = DocRow { doc, kind: at.kind, ver, heads: heads.clone(), snapshot_upto: r.get(7)? };
+                    Ok(Loaded { snapshot: r.get(8)?, tail: Vec::new(), content, row })
                 })?;
                 let Some(mut loaded) = found else { continue };
                 loaded.tail = later(conn, tenant, &loaded.row, loaded.row.snapshot_upto, |r| Ok(r.get(5)?))?;
@@ -1480,7 +1525,7 @@ impl Storage for SqliteStorage {
         let asked = asked.clone();
         let n = asked.docs.len() + asked.children.len() + asked.linked_to.len() + asked.coded.len();
         self.look_or_read(tenant, n, move |conn| {
-            let views = asked.docs.into_iter().filter_map(|doc| view(conn, tenant, doc).transpose());
+            let contents = asked.docs.into_iter().filter_map(|doc| content(conn, tenant, doc).transpose());
             let children =
                 asked.children.into_iter().map(|(kind, of)| Ok(((kind, of), children(conn, tenant, kind, of)?)));
             let linked = asked.linked_to.into_iter().map(|doc| Ok((doc, linked_to(conn, tenant, doc)?)));
@@ -1489,7 +1534,7 @@ impl Storage for SqliteStorage {
                 Ok((code, found))
             });
             Ok(Answers {
-                views: views.collect::<Result<_>>()?,
+                contents: contents.collect::<Result<_>>()?,
                 children: children.collect::<Result<_>>()?,
                 linked_to: linked.collect::<Result<_>>()?,
                 coded: coded.collect::<Result<_>>()?,

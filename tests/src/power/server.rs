@@ -509,7 +509,7 @@ pub(crate) async fn rows_equal_documents(town: &Town) -> Result<()> {
         let mut heads = doc.heads();
         heads.sort_unstable();
         ensure!(heads == loaded.row.heads, "heads of {}", loaded.row.doc);
-        ensure!(doc.entity()? == loaded.view.entity()?, "the row of {} is not its document", loaded.row.doc);
+        ensure!(doc.entity()? == loaded.content.entity()?, "the row of {} is not its document", loaded.row.doc);
     }
     Ok(())
 }

@@ -131,12 +131,14 @@ fn books(world: &World, tenant: TenantId) -> Result<Books, String> {
     let ids: Vec<DocId> = histories.keys().copied().collect();
     let loaded = world.server.wait(storage.load(tenant, &ids)).map_err(|e| wait("load", e))?;
     must(loaded.len() == ids.len(), || "a document of the log cannot be loaded".into())?;
+    let views = world.server.wait(storage.views(tenant, &ids)).map_err(|e| wait("views", e))?;
+    must(views.len() == ids.len(), || "a document of the log has no row".into())?;
     let everything = AsideQuery { limit: usize::MAX, ..AsideQuery::default() };
     let mut books = Books {
         tenant,
         log: once,
         docs: BTreeMap::new(),
-        views: BTreeMap::new(),
+        views: views.into_iter().map(|view| (view.summary.doc.id, view)).collect(),
         entities: BTreeMap::new(),
         aside: world.server.wait(storage.aside(tenant, &everything)).map_err(|e| wait("aside", e))?,
         proven: RefCell::default(),
@@ -157,13 +159,12 @@ fn books(world: &World, tenant: TenantId) -> Result<Books, String> {
             at("its history says otherwise than its snapshot".into())
         })?;
         books.prove(id, &doc, &entity).map_err(at)?;
-        let shown = stored.view.entity().map_err(|e| at(e.to_string()))?;
+        let shown = stored.content.entity().map_err(|e| at(e.to_string()))?;
         must(shown == entity, || at(format!("its row shows other content:\n{shown:?}\n{entity:?}")))?;
-        must(stored.view.clashes as usize == doc.clashes().len(), || {
-            at(format!("{} clashes counted, {} there", stored.view.clashes, doc.clashes().len()))
+        must(stored.content.clashes as usize == doc.clashes().len(), || {
+            at(format!("{} clashes counted, {} there", stored.content.clashes, doc.clashes().len()))
         })?;
         books.docs.insert(id, doc);
-        books.views.insert(id, stored.view);
         books.entities.insert(id, entity);
     }
     for (id, view) in &books.views {
