@@ -38,6 +38,8 @@ pub(super) const RECORDS_OF: &str = "SELECT key, body, expires, ver FROM record 
 const READERS: usize = 4;
 /// Documents (or rows by key) that are read without changing threads.
 const FEW: usize = 32;
+/// Pages of the log, 16 MB, that go into the file together: what many commits wrote goes there once.
+const LOG_PAGES: u32 = 4000;
 /// Jobs that may wait for the writer; more wait to be put.
 const WAITING: usize = 1024;
 /// Most jobs in one transaction: bounds how long the first waits.
@@ -77,8 +79,17 @@ impl SqliteStorage {
     /// [`Error::TooNew`], [`Error::Damaged`] (also: another program's file),
     /// [`Error::Locked`], [`Error::DiskFull`] and other errors of the database.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_logging(path, LOG_PAGES)
+    }
+
+    /// As [`SqliteStorage::open`], with a log (the WAL) that goes into the file after so many pages.
+    ///
+    /// # Errors
+    /// As [`SqliteStorage::open`].
+    pub fn open_logging(path: &Path, pages: u32) -> Result<Self> {
         let mut conn = connect(path)?;
         set_up(&mut conn)?;
+        conn.pragma_update(None, "wal_autocheckpoint", pages)?;
         let readers = Readers { path: path.to_owned(), free: Mutex::default() };
         for _ in 0..READERS {
             readers.give(readers.open()?);
@@ -397,8 +408,6 @@ fn set_up(conn: &mut Connection) -> Result<()> {
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "cache_size", -32_768)?;
     conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    // 16 MB of the log at a time: pages that many commits wrote go into the file once.
-    conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
     if version < known {
         migrate(conn, known)?;
     }

@@ -188,7 +188,8 @@ async fn trespass(town: &Town, camera: &Camera, who: &Session, n: u8) -> Result<
 pub(crate) async fn record(disk: Arc<Disk>, root: &Path, seed: u64) -> Result<Days> {
     let mut dice = Dice::new(seed ^ 0x5e7e7);
     let camera = Camera { disk, notes: Arc::default() };
-    let storage = Arc::new(SqliteStorage::open(&root.join(DATABASE))?);
+    // These days are short: the log goes into the file as often as it does in long ones.
+    let storage = Arc::new(SqliteStorage::open_logging(&root.join(DATABASE), 1000)?);
     camera.said([]);
     let town = Arc::new(Town::found(storage.clone(), seed).await?);
     camera.said([]);
