@@ -148,20 +148,30 @@ fn platform() -> String {
     format!("{system}-{}", std::env::consts::ARCH.replace("x86_64", "x86-64"))
 }
 
+/// The library that the packages call.
+fn engine() -> Result<()> {
+    run("cargo", &["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"], &[])
+}
+
+/// What the packages' tests run on: the library, a server, a phone's folder. Where those are, for their environment.
+fn tried_on(target: &Path) -> Result<[(&'static str, String); 2]> {
+    run("cargo", &["build", "--quiet", "--locked", "-p", "onsite-server", "--bin", "onsite"], &[])?;
+    let many = many(target)?;
+    engine()?;
+    Ok([("ONSITE_BIN", text(&target.join("debug/onsite"))), ("ONSITE_MANY", text(&many))])
+}
+
 /// Builds the Kotlin package and runs its tests on the JVM against a real server; or only packs its documentation.
 pub(crate) fn kotlin(documentation: bool) -> Result<()> {
     let target = target()?;
-    let build = ["build", "--quiet", "--locked", "-p", "onsite-ffi", "--features", "bindgen", "--lib"];
     if documentation {
-        run("cargo", &build, &[])?;
+        engine()?;
         maven("debug", &target, &["-Pdocumentation", "-Dmaven.test.skip=true", "package"], &[])?;
         let pages = ["com/onsite/Phone.html", "com/onsite/engine/Onsite.html"];
         return holds(&target.join("kotlin/onsite-0.1.0-javadoc.jar"), &pages);
     }
-    let many = text(&many(&target)?);
-    let onsite = text(&target.join("debug/onsite"));
-    run("cargo", &build, &[])?;
-    maven("debug", &target, &["verify"], &[("ONSITE_BIN", &onsite), ("ONSITE_MANY", &many)])?;
+    let env = tried_on(&target)?;
+    maven("debug", &target, &["verify"], &env.each_ref().map(|(name, value)| (*name, value.as_str())))?;
     let inside = format!("{}/{}", platform(), library());
     holds(&target.join("kotlin/onsite-0.1.0.jar"), &[&inside])?;
     holds(&target.join("kotlin/onsite-0.1.0-sources.jar"), &["com/onsite/Phone.kt", "com/onsite/engine/onsite_ffi.kt"])
@@ -223,8 +233,8 @@ pub(crate) fn swift() -> Result<()> {
         without_swift("the Swift package's tests", &target);
         return Ok(());
     };
-    let (many, onsite) = (text(&target.join("phone-10000")), text(&target.join("debug/onsite")));
-    swift_run(&swift, "test", "debug", &target, &[], &[("ONSITE_BIN", &onsite), ("ONSITE_MANY", &many)])
+    let env = tried_on(&target)?;
+    swift_run(&swift, "test", "debug", &target, &[], &env.each_ref().map(|(name, value)| (*name, value.as_str())))
 }
 
 /// The engine with SQLCipher, in a folder of its own: it takes minutes to build, and belongs in no other build.
