@@ -152,14 +152,18 @@ public final class Phone: Sendable {
             do {
                 // Listens before it asks, so that nothing is missed in between.
                 let notices = try notices()
-                var last = try await ask(engine)
-                continuation.yield(last)
-                for await docs in notices where concerns(docs) {
-                    let now = try await ask(engine)
-                    if now != last {
-                        continuation.yield(now)
-                        last = now
+                do {
+                    var last = try await ask(engine)
+                    continuation.yield(last)
+                    for await docs in notices where concerns(docs) {
+                        let now = try await ask(engine)
+                        if now != last {
+                            continuation.yield(now)
+                            last = now
+                        }
                     }
+                } catch OnsiteError.ShutDown where life.over {
+                    // A change that was told just before the end.
                 }
                 continuation.finish()
             } catch {
@@ -241,6 +245,8 @@ private final class Life: @unchecked Sendable {
     private let lock = NSLock()
     private var next = 0
     private var ends: [Int: @Sendable () -> Void]? = [:]
+
+    var over: Bool { lock.withLock { ends == nil } }
 
     /// Does `end` at the end; at once where that was before.
     func add(_ end: @escaping @Sendable () -> Void) -> Int {

@@ -40,6 +40,28 @@ final class PhoneTests: XCTestCase {
         XCTAssertFalse(badges.isEmpty)
     }
 
+    func testStreamsEndWithAPhoneThatIsClosedInTheMiddleOfItsChanges() async throws {
+        let folder = try folder()
+        let office = try await Office(folder.appendingPathComponent("server"))
+        defer { office.stop() }
+        var phone = try await office.phone(folder.appendingPathComponent("phone"))
+        guard case .done = try await phone.sync() else { return XCTFail("not synced") }
+        for _ in 0..<30 {
+            let open = phone
+            let seen = Seen()
+            let badge = Task { for try await status in open.badge() { seen.add(status.unsentChanges) } }
+            let today = Task { for try await _ in open.today() {} }
+            for _ in 0..<4_000 where seen.last == nil { try await Task.sleep(nanoseconds: 1_000_000) }
+            guard case .done = try await phone.execute(report(phone)) else { return XCTFail("refused") }
+            try await phone.close()
+            try await badge.value
+            try await today.value
+            XCTAssertNotNil(seen.last)
+            phone = try await Phone.open(folder: folder.appendingPathComponent("phone"), app: "xctest 1.0")
+        }
+        try await phone.close()
+    }
+
     func testTheSampleOfTheReadmeRuns() async throws {
         let folder = try folder()
         let office = try await Office(folder.appendingPathComponent("server"))
