@@ -12,7 +12,6 @@ use onsite_core::domain::stage::Stage;
 use onsite_core::domain::{DocId, Millis, StaffId, TenantId};
 use onsite_core::messages::{Language, label, t, tf};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// Table of the feeds: by the hash of their secret, and by person.
 const TABLE: &str = "calendar_feed";
@@ -135,8 +134,7 @@ pub async fn read(ledger: &Ledger, secret: &str, lang: Language) -> Result<Strin
     let shown = ledger.calendar(tenant, now.plus(-BEFORE * DAY), now.plus(AFTER * DAY)).await?;
     let jobs = shown.people.into_iter().find(|p| p.staff == staff).map(|p| p.jobs).unwrap_or_default();
     let ids: Vec<DocId> = jobs.iter().map(|j| j.doc.id).collect();
-    let views = ledger.storage().views(tenant, &ids).await?;
-    let views: HashMap<DocId, _> = views.into_iter().map(|v| (v.summary.doc.id, v)).collect();
+    let views = ledger.by_id(tenant, &ids).await?;
     let name = office::names(ledger, tenant).await?.remove(&staff).unwrap_or_default();
     let mut calendar = Calendar::new();
     calendar.name(&tf(lang, "calendar.name", &[("name", &name)]));

@@ -212,20 +212,21 @@ impl<'a> Draft<'a> {
                 return Err(Error::Moved);
             }
             let entity = Arc::new(loaded.content.entity()?);
-            let Loaded { row, snapshot, tail, content } = loaded;
-            self.order.push(row.doc);
+            let Loaded { content, snapshot, tail } = loaded;
+            let at = content.doc;
+            self.order.push(at.id);
             let work = Work {
-                before: audited(row.kind).then(|| Arc::clone(&entity)),
+                before: audited(at.kind).then(|| Arc::clone(&entity)),
                 entity: Arc::clone(&entity),
-                expect: row.ver,
+                expect: content.ver,
                 rev: content.rev,
-                heads: row.heads,
+                heads: content.heads.clone(),
                 clashes: content.clashes,
                 snapshot,
                 tail,
-                ..Work::new(DocRef { kind: row.kind, id: row.doc })
+                ..Work::new(at)
             };
-            self.works.insert(row.doc, work);
+            self.works.insert(at.id, work);
             self.reader.know(content, entity);
         }
         for at in docs {

@@ -291,10 +291,6 @@ impl Ledger {
         Ok(found.iter().filter(open).count() as u64)
     }
 
-    async fn by_id(&self, tenant: TenantId, ids: &[DocId]) -> Result<HashMap<DocId, View>> {
-        Ok(self.storage().views(tenant, ids).await?.into_iter().map(|v| (v.summary.doc.id, v)).collect())
-    }
-
     /// Proposals with what was decided; wherever they belong.
     async fn judged(&self, tenant: TenantId, wanted: &Wanted, known: &Known) -> Result<(Vec<Judged>, Option<DocId>)> {
         let (proposals, next) = self.derived(tenant, wanted).await?;

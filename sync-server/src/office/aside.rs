@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gate::{Offer, Outcome, Placed, Screened};
 use crate::ledger::draft::Draft;
 use crate::ledger::{Ledger, Session};
-use crate::storage::{AsideDecision, AsidePlace, AsideQuery, Audit, Batch, SetAside, View};
+use crate::storage::{AsideDecision, AsidePlace, AsideQuery, Audit, Batch, SetAside};
 use onsite_core::document::{Change, Doc, leaves};
 use onsite_core::domain::authority::may_write;
 use onsite_core::domain::{
@@ -170,12 +170,11 @@ impl Ledger {
         for aside in self.storage().aside_of(tenant, &docs).await? {
             all.entry(aside.doc).or_default().push(aside);
         }
-        let views: HashMap<DocId, View> =
-            self.storage().views(tenant, &docs).await?.into_iter().map(|v| (v.summary.doc.id, v)).collect();
+        let views = self.by_id(tenant, &docs).await?;
         let mut held: HashMap<DocId, Doc> = HashMap::new();
         for loaded in self.storage().load(tenant, &docs).await? {
-            let doc = Doc::load(loaded.row.kind, loaded.snapshot.as_deref(), &loaded.tail)?;
-            held.insert(loaded.row.doc, doc);
+            let doc = Doc::load(loaded.content.doc.kind, loaded.snapshot.as_deref(), &loaded.tail)?;
+            held.insert(loaded.content.doc.id, doc);
         }
         let codes: HashMap<DeviceId, String> =
             self.storage().devices(tenant).await?.into_iter().map(|(d, _)| (d.id, d.code)).collect();

@@ -163,7 +163,7 @@ impl Ledger {
     pub(crate) async fn document(&self, tenant: TenantId, doc: DocId) -> Result<Doc> {
         let loaded = self.storage().load(tenant, &[doc]).await?.pop();
         let loaded = loaded.ok_or_else(|| Error::NotFound(format!("document {doc}")))?;
-        Ok(Doc::load(loaded.row.kind, loaded.snapshot.as_deref(), &loaded.tail)?)
+        Ok(Doc::load(loaded.content.doc.kind, loaded.snapshot.as_deref(), &loaded.tail)?)
     }
 }
 

@@ -310,6 +310,11 @@ impl Ledger {
         Ok(rows(&self.storage().views(tenant, ids).await?))
     }
 
+    /// The rows of those that exist, by document.
+    pub(crate) async fn by_id(&self, tenant: TenantId, ids: &[DocId]) -> Result<HashMap<DocId, View>> {
+        Ok(self.storage().views(tenant, ids).await?.into_iter().map(|v| (v.summary.doc.id, v)).collect())
+    }
+
     async fn shown(&self, tenant: TenantId, id: Option<impl Into<DocId>>) -> Result<Option<Document>> {
         let Some(id) = id else { return Ok(None) };
         self.storage().views(tenant, &[id.into()]).await?.pop().map(|v| Document::of(&v)).transpose()
@@ -337,10 +342,10 @@ impl Ledger {
         let job = job.ok_or_else(|| Error::NotFound(format!("no work order {id}")))?;
         let teller = self.teller(tenant).await?;
         let mut visits = Vec::new();
-        let ids: Vec<DocId> = job.visits.iter().map(|(visit, _)| visit.0.into()).collect();
-        let rows = self.storage().views(tenant, &ids).await?;
+        let ids: Vec<DocId> = job.visits.iter().map(|(visit, _)| DocId::from(*visit)).collect();
+        let rows = self.by_id(tenant, &ids).await?;
         for (visit, content) in &job.visits {
-            let Some(view) = rows.iter().find(|row| row.summary.doc.id == DocId::from(*visit)) else { continue };
+            let Some(view) = rows.get(&DocId::from(*visit)) else { continue };
             let order = Some((id, &job.order));
             visits.push(self.visit_of(tenant, view, content, order, &job.contradictions, &teller).await?);
         }

@@ -88,7 +88,7 @@ async fn write(s: &dyn Storage, id: DocId, kind: Kind, n: u64, search: &str) -> 
     DocWrite {
         doc: id,
         kind,
-        expect: old.as_ref().map_or(0, |o| o.row.ver),
+        expect: old.as_ref().map_or(0, |o| o.content.ver),
         changes: vec![NewChange { hash: hash(n), actor, seq: n, device: device(1), body: n.to_be_bytes().to_vec() }],
         heads: vec![hash(n)],
         snapshot: None,

@@ -355,12 +355,11 @@ impl Storage for MemoryStorage {
             Ok(docs
                 .iter()
                 .filter_map(|doc| {
-                    let row = c.docs.get(doc)?.clone();
+                    let after = c.docs.get(doc)?.snapshot_upto;
                     Some(Loaded {
-                        snapshot: c.snapshots.get(doc).cloned(),
-                        tail: c.changes(*doc, row.snapshot_upto).map(|r| r.body.clone()).collect(),
                         content: c.content(*doc)?,
-                        row,
+                        snapshot: c.snapshots.get(doc).cloned(),
+                        tail: c.changes(*doc, after).map(|r| r.body.clone()).collect(),
                     })
                 })
                 .collect())

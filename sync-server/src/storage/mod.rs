@@ -68,14 +68,12 @@ pub struct DocRow {
 /// A document as stored: enough to load it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Loaded {
-    /// Its line.
-    pub row: DocRow,
-    /// Snapshot up to [`DocRow::snapshot_upto`].
+    /// Its content.
+    pub content: Content,
+    /// Its snapshot.
     pub snapshot: Option<Vec<u8>>,
     /// Bytes of the later changes, in the log's order.
     pub tail: Vec<Vec<u8>>,
-    /// Its content.
-    pub content: Content,
 }
 
 /// What the read model has of a document, without what lists show of it.

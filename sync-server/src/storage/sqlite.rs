@@ -740,11 +740,11 @@ fn changes<T>(
 fn later<T>(
     conn: &Connection,
     tenant: TenantId,
-    row: &DocRow,
+    (doc, ver): (DocId, u64),
     after: u64,
     f: impl FnMut(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
-    if after < row.ver { changes(conn, tenant, row.doc, after, f) } else { Ok(Vec::new()) }
+    if after < ver { changes(conn, tenant, doc, after, f) } else { Ok(Vec::new()) }
 }
 
 const ASIDE: &str =
@@ -1347,14 +1347,11 @@ impl Storage for SqliteStorage {
             );
             for doc in docs {
                 let found = one(conn, &sql, params![tenant.as_bytes(), doc.as_bytes()], |r| {
-                    let content = content_row(doc, r)?;
-                    let Content { doc: at, ver, ref heads, .. } = content;
-                    let row = DocRow { doc, kind: at.kind, ver, heads: heads.clone(), snapshot_upto: r.get(7)? };
-                    Ok(Loaded { snapshot: r.get(8)?, tail: Vec::new(), content, row })
+                    Ok((content_row(doc, r)?, r.get(7)?, r.get(8)?))
                 })?;
-                let Some(mut loaded) = found else { continue };
-                loaded.tail = later(conn, tenant, &loaded.row, loaded.row.snapshot_upto, |r| Ok(r.get(5)?))?;
-                out.push(loaded);
+                let Some((content, upto, snapshot)) = found else { continue };
+                let tail = later(conn, tenant, (doc, content.ver), upto, |r| Ok(r.get(5)?))?;
+                out.push(Loaded { content, snapshot, tail });
             }
             Ok(out)
         })
@@ -1389,7 +1386,9 @@ impl Storage for SqliteStorage {
                     Some(_) => None,
                 };
                 let after = want.after.unwrap_or(row.snapshot_upto);
-                let changes = later(conn, tenant, &row, after, |r| Ok((r.get(0)?, DeviceId(uuid(r, 4)?), r.get(5)?)))?;
+                let changes = later(conn, tenant, (row.doc, row.ver), after, |r| {
+                    Ok((r.get(0)?, DeviceId(uuid(r, 4)?), r.get(5)?))
+                })?;
                 out.push(Bodies { row, snapshot, changes });
             }
             Ok(out)

@@ -506,11 +506,12 @@ pub(crate) async fn rows_equal_documents(town: &Town) -> Result<()> {
     let held = storage.log(town.tenant, 0, usize::MAX >> 1).await?;
     let docs: BTreeSet<DocId> = held.iter().map(|r| r.doc).collect();
     for loaded in storage.load(town.tenant, &docs.into_iter().collect::<Vec<_>>()).await? {
-        let doc = Doc::load(loaded.row.kind, loaded.snapshot.as_deref(), loaded.tail.iter().map(Vec::as_slice))?;
+        let doc =
+            Doc::load(loaded.content.doc.kind, loaded.snapshot.as_deref(), loaded.tail.iter().map(Vec::as_slice))?;
         let mut heads = doc.heads();
         heads.sort_unstable();
-        ensure!(heads == loaded.row.heads, "heads of {}", loaded.row.doc);
-        ensure!(doc.entity()? == loaded.content.entity()?, "the row of {} is not its document", loaded.row.doc);
+        ensure!(heads == loaded.content.heads, "heads of {}", loaded.content.doc.id);
+        ensure!(doc.entity()? == loaded.content.entity()?, "the row of {} is not its document", loaded.content.doc.id);
     }
     Ok(())
 }

@@ -144,14 +144,14 @@ fn books(world: &World, tenant: TenantId) -> Result<Books, String> {
         proven: RefCell::default(),
     };
     for stored in loaded {
-        let id = stored.row.doc;
+        let id = stored.content.doc.id;
         let at = |what: String| format!("document {id} at the server: {what}");
         let (kind, history) = &histories[&id];
         let doc = Doc::load(*kind, stored.snapshot.as_deref(), &stored.tail).map_err(|e| at(e.to_string()))?;
         let mut replayed = Doc::new(*kind);
         replayed.apply(history).map_err(|e| at(format!("its history: {e}")))?;
-        must(doc.heads() == stored.row.heads, || {
-            at(format!("heads {} stored as {}", short(&doc.heads()), short(&stored.row.heads)))
+        must(doc.heads() == stored.content.heads, || {
+            at(format!("heads {} stored as {}", short(&doc.heads()), short(&stored.content.heads)))
         })?;
         must(replayed.heads() == doc.heads(), || at("its history leads elsewhere than its snapshot".into()))?;
         let entity = doc.entity().map_err(|e| at(e.to_string()))?;
