@@ -196,7 +196,9 @@ fn role(s: &str) -> Result<Role, String> {
 /// Runs the command that the arguments name. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // The gate's workers and the thread that writes need cores too. Threads that find no work wake each other in vain.
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
             complain(&format!("onsite: {e}"));

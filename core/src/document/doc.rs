@@ -168,7 +168,7 @@ impl Doc {
             }
         }
         if !parsed.is_empty() {
-            doc.take(parsed)?;
+            doc.take_in_place(parsed)?;
         }
         Ok(doc)
     }
@@ -656,29 +656,25 @@ impl Doc {
     /// `BadChange{poisoned}` where it does not come back the same; the codes of
     /// [`screen::screen_document`] where it has grown too large to be passed on.
     pub fn prove(&self) -> Result<Proof> {
-        let poisoned = |detail: &str| Error::BadChange { code: "poisoned", detail: detail.into() };
+        self.again()?.proves(self)
+    }
+
+    /// The first half of [`Doc::prove`]: saves the document and loads it again.
+    ///
+    /// # Errors
+    /// As [`Doc::prove`].
+    pub fn again(&self) -> Result<Again> {
         self.few_fields()?;
         let lives = || {
             // Deflating it would cost more than all else here, and prove nothing more.
             let saved = self.save_plain();
-            let again = Self::load(self.kind, Some(&saved), std::iter::empty::<&[u8]>())?;
-            Ok((saved, again))
+            let doc = Self::load(self.kind, Some(&saved), std::iter::empty::<&[u8]>())?;
+            Ok(Again { saved, doc })
         };
-        let (saved, again) = guard(lives).map_err(|_| poisoned("does not load again"))?;
+        let again = guard(lives).map_err(|_| poisoned("does not load again"))?;
         // What no other side would take as a snapshot must not come to be.
-        screen::screen_document(&saved)?;
-        // A change is named by a hash of itself and its parents: of the same heads the whole history is the same.
-        let size = |doc: &Self| (doc.inner.stats().num_changes, doc.inner.stats().num_ops);
-        if again.heads() != self.heads() || size(&again) != size(self) {
-            return Err(poisoned("comes back with another history"));
-        }
-        let leaves = |doc: &Self| guard(|| Ok(codec::leaves(&doc.inner, self.kind, None)));
-        let content = leaves(self)?;
-        if leaves(&again)? != content {
-            return Err(poisoned("comes back with another content"));
-        }
-        let reading = guard(|| Ok(codec::unflatten(self.kind, content)))?;
-        Ok(Proof { reading, snapshot: saved })
+        screen::screen_document(&again.saved)?;
+        Ok(again)
     }
 
     fn known(&self, heads: &[ChangeHash], field: &'static str) -> Result<Vec<automerge::ChangeHash>> {
@@ -687,6 +683,39 @@ impl Doc {
             None => Ok(heads.iter().map(|h| automerge::ChangeHash(h.0)).collect()),
         }
     }
+}
+
+/// A document that was saved and loaded again.
+#[derive(Debug)]
+pub struct Again {
+    saved: Vec<u8>,
+    doc: Doc,
+}
+
+impl Again {
+    /// The second half of [`Doc::prove`]: that it is what `doc` is.
+    ///
+    /// # Errors
+    /// As [`Doc::prove`].
+    pub fn proves(self, doc: &Doc) -> Result<Proof> {
+        let Self { saved, doc: again } = self;
+        // A change is named by a hash of itself and its parents: of the same heads the whole history is the same.
+        let size = |doc: &Doc| (doc.inner.stats().num_changes, doc.inner.stats().num_ops);
+        if again.heads() != doc.heads() || size(&again) != size(doc) {
+            return Err(poisoned("comes back with another history"));
+        }
+        let leaves = |doc: &Doc| guard(|| Ok(codec::leaves(&doc.inner, doc.kind, None)));
+        let content = leaves(doc)?;
+        if leaves(&again)? != content {
+            return Err(poisoned("comes back with another content"));
+        }
+        let reading = guard(|| Ok(codec::unflatten(doc.kind, content)))?;
+        Ok(Proof { reading, snapshot: saved })
+    }
+}
+
+fn poisoned(detail: &str) -> Error {
+    Error::BadChange { code: "poisoned", detail: detail.into() }
 }
 
 /// What [`Doc::prove`] found.

@@ -18,7 +18,7 @@ use automerge::ScalarValue;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-pub use doc::{Doc, History, Misfit, Proof};
+pub use doc::{Again, Doc, History, Misfit, Proof};
 pub use reissue::{Reissued, reissue, reissue_foreign};
 
 /// Who writes: 16 bytes of device, 8 of incarnation. One linear history: a new

@@ -9,7 +9,7 @@
 //! one that somebody killed, or that was too slow on a busy machine, does not:
 //! its changes are sent again later.
 
-use super::{Trial, Tried};
+use super::{Trial, Tried, hold};
 use crate::config;
 use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -254,11 +254,8 @@ fn serve(seconds: u64, mut output: std::fs::File) -> std::io::Result<()> {
         let mut body = vec![0; len];
         input.read_exact(&mut body)?;
         let trials: Vec<Trial> = decode(&body)?;
-        let mut tried = Vec::with_capacity(trials.len());
-        for trial in trials {
-            grant(seconds)?;
-            tried.push(trial.run());
-        }
+        let mut allowance = Allowance::new(seconds, trials.len());
+        let tried = hold(&trials, |trial| allowance.grant(trial))?;
         output.write_all(&encode(&tried)?)?;
         output.flush()?;
     }
@@ -280,11 +277,44 @@ fn confine(memory: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Grants processor time for one more trial: the system ends the process when it is used up.
-fn grant(seconds: u64) -> std::io::Result<()> {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let until = u64::try_from(used.tv_sec).unwrap_or_default() + 1 + seconds;
-    let most = getrlimit(Resource::Cpu).maximum;
-    setrlimit(Resource::Cpu, Rlimit { current: Some(until), maximum: most })?;
-    Ok(())
+/// Processor time for the trials of a frame: the system ends the process when one has used up its own.
+struct Allowance {
+    each: Duration,
+    spent: Vec<Duration>,
+    /// Which trial works, and since when by the clock of this process.
+    works: Option<(usize, Duration)>,
+    /// The system's limit, in seconds of that clock, and the highest that it may be.
+    until: u64,
+    most: Option<u64>,
+}
+
+impl Allowance {
+    fn new(seconds: u64, trials: usize) -> Self {
+        Self {
+            each: Duration::from_secs(seconds),
+            spent: vec![Duration::ZERO; trials],
+            works: None,
+            until: 0,
+            most: getrlimit(Resource::Cpu).maximum,
+        }
+    }
+
+    /// Lets this trial work with what is left to it.
+    fn grant(&mut self, trial: usize) -> std::io::Result<()> {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let used = Duration::try_from(used).unwrap_or_default();
+        if let Some((last, since)) = self.works.replace((trial, used))
+            && let Some(spent) = self.spent.get_mut(last)
+        {
+            *spent += used.saturating_sub(since);
+        }
+        let spent = self.spent.get(trial).copied().unwrap_or_default();
+        // Whole seconds, so that it is a second more at times.
+        let until = (used + self.each.saturating_sub(spent)).as_secs() + 1;
+        if until != self.until {
+            setrlimit(Resource::Cpu, Rlimit { current: Some(until), maximum: self.most })?;
+            self.until = until;
+        }
+        Ok(())
+    }
 }

@@ -33,6 +33,10 @@ fn trial(tail: &[&Change], offers: &[&Change]) -> Trial {
     }
 }
 
+fn run(trial: Trial) -> Tried {
+    here(&[trial]).pop().unwrap()
+}
+
 fn lives(tried: &Tried) -> &After {
     match &tried.after {
         Outcome::Lives(after) => after,
@@ -45,7 +49,7 @@ fn what_fits_lives_and_what_is_known_is_known() {
     let mut doc = Doc::new(KIND);
     let one = set(&mut doc, 1, Result_::Completed);
     let two = set(&mut doc, 1, Result_::Incomplete);
-    let tried = trial(&[&one], &[&one, &two]).run();
+    let tried = run(trial(&[&one], &[&one, &two]));
     assert_eq!(tried.placed, [Placed::Known, Placed::Fits]);
     let after = lives(&tried);
     assert_eq!((after.heads.clone(), after.clashes), (doc.heads(), 0));
@@ -59,11 +63,11 @@ fn what_lacks_a_parent_says_which_and_a_number_taken_twice_is_reused() {
     let mut doc = Doc::new(KIND);
     let one = set(&mut doc, 1, Result_::Completed);
     let two = set(&mut doc, 1, Result_::Incomplete);
-    let tried = trial(&[], &[&two]).run();
+    let tried = run(trial(&[], &[&two]));
     assert_eq!(tried.placed, [Placed::NeedDeps(vec![one.header.hash])]);
     assert_eq!(tried.after, Outcome::Same);
     let twin = set(&mut Doc::new(KIND), 1, Result_::Incomplete);
-    assert_eq!(trial(&[&one], &[&twin]).run().placed, [Placed::ActorReused]);
+    assert_eq!(run(trial(&[&one], &[&twin])).placed, [Placed::ActorReused]);
 }
 
 #[test]
@@ -71,10 +75,10 @@ fn what_somebody_objected_to_is_asked_for_only() {
     let one = set(&mut Doc::new(KIND), 1, Result_::Completed);
     let mut objected = trial(&[], &[&one]);
     objected.offers[0].objected = true;
-    assert_eq!(objected.run().placed, [Placed::Objected]);
+    assert_eq!(run(objected).placed, [Placed::Objected]);
     let mut known = trial(&[&one], &[&one]);
     known.offers[0].objected = true;
-    assert_eq!(known.run().placed, [Placed::Known]);
+    assert_eq!(run(known).placed, [Placed::Known]);
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn a_clash_is_counted_and_settling_it_counts_it_out() {
     let (mut a, mut b) = (Doc::new(KIND), Doc::new(KIND));
     let one = set(&mut a, 1, Result_::Completed);
     let other = set(&mut b, 2, Result_::Incomplete);
-    let tried = trial(&[&one], &[&other]).run();
+    let tried = run(trial(&[&one], &[&other]));
     assert_eq!(lives(&tried).clashes, 1);
     // Somebody who saw both writes one value: the change is made on all heads, and the clash is gone.
     a.apply([&other.bytes]).unwrap();
@@ -95,7 +99,7 @@ fn a_clash_is_counted_and_settling_it_counts_it_out() {
     let settled = a.write(actor(1), StaffId(uuid::Uuid::from_u128(1)), Millis(2), &[choose]).unwrap().unwrap();
     let mut last = trial(&[&one, &other], &[&settled]);
     last.clashes = 1;
-    assert_eq!(lives(&last.run()).clashes, 0);
+    assert_eq!(lives(&run(last)).clashes, 0);
 }
 
 #[test]
@@ -103,7 +107,60 @@ fn damaged_bytes_of_our_own_are_nobodys_guilt() {
     let one = set(&mut Doc::new(KIND), 1, Result_::Completed);
     let mut broken = trial(&[], &[&one]);
     broken.snapshot = Some(b"not a document".to_vec().into());
-    assert!(matches!(broken.run().after, Outcome::Unheard(_)));
+    assert!(matches!(run(broken).after, Outcome::Unheard(_)));
+}
+
+/// Whatever stands beside it, and wherever that ends.
+#[test]
+fn a_trial_abreast_of_others_ends_as_it_does_alone() {
+    let mut doc = Doc::new(KIND);
+    let one = set(&mut doc, 1, Result_::Completed);
+    let two = set(&mut doc, 1, Result_::Incomplete);
+    let twin = set(&mut Doc::new(KIND), 1, Result_::Incomplete);
+    let mut broken = trial(&[], &[&one]);
+    broken.snapshot = Some(b"not a document".to_vec().into());
+    let mut noise = trial(&[&one], &[&two]);
+    noise.offers.insert(0, Offer { bytes: b"no change".to_vec().into(), objected: false });
+    let mut large = trial(&[&one], &[&two]);
+    large.offers.extend(vec![large.offers[0].clone(); SMALL / two.bytes.len() + 1]);
+    let kinds = [
+        trial(&[], &[&one, &two]),
+        broken,
+        trial(&[&one], &[&one]),
+        trial(&[], &[&two]),
+        noise,
+        large,
+        trial(&[&one], &[&twin]),
+    ];
+    assert!(kinds.iter().any(|t| !small(t, t)) && kinds.iter().any(|t| small(t, t)));
+    let many: Vec<Trial> =
+        (0..3 * ABREAST).map(|n| kinds[n * n % kinds.len()].clone()).chain(kinds.iter().cloned()).collect();
+    let alone: Vec<Tried> = many.iter().cloned().map(run).collect();
+    assert_eq!(here(&many), alone);
+    let ends = |f: fn(&Outcome) -> bool| alone.iter().filter(|t| f(&t.after)).count();
+    assert!(ends(|o| matches!(o, Outcome::Lives(_))) > 9, "{alone:?}");
+    assert!(ends(|o| matches!(o, Outcome::Same)) > 9 && ends(|o| matches!(o, Outcome::Unheard(_))) > 3, "{alone:?}");
+    // Every step is granted to the trial that takes it, and one that is refused its time ends all of them.
+    let (mut granted, mut left) = (vec![0; many.len()], 40);
+    let cut = hold(&many, |n| {
+        granted[n] += 1;
+        left -= 1;
+        if left == 0 { Err(n) } else { Ok(()) }
+    });
+    assert_eq!((cut.is_err(), granted.iter().sum::<i32>()), (true, 40));
+    granted.fill(0);
+    let _: Result<_, ()> = hold(&many, |n| {
+        granted[n] += 1;
+        Ok(())
+    });
+    for (tried, steps) in alone.iter().zip(granted) {
+        let all = match tried.after {
+            Outcome::Lives(_) => 5,
+            Outcome::Same => 2,
+            _ => 1,
+        };
+        assert_eq!(steps, all, "{tried:?}");
+    }
 }
 
 #[test]
