@@ -856,7 +856,7 @@ async fn schema_4_is_opened_and_its_log_laid_anew() {
     }
     // A number of an actor is there once, as it was.
     let taken = log.iter().find(|r| r.hash != ChangeHash([0; 32])).unwrap().cursor;
-    let sql = "INSERT INTO change SELECT tenant, 900, doc, kind, x'09', actor, seq, device, body, received \
+    let sql = "INSERT INTO change SELECT NULL, tenant, 900, doc, kind, x'09', actor, seq, device, body, received \
                FROM change WHERE tenant = ?1 AND cursor = ?2";
     assert!(conn.execute(sql, rusqlite::params![T.as_bytes(), taken]).is_err());
     let w = write(&s, doc(50), Kind::Visit, 500, "新").await;

@@ -734,8 +734,9 @@ fn changes<T>(
 ) -> Result<Vec<T>> {
     // The index alone tells which, of all there are of the document: loading it costs far more for each of them.
     let sql = format!(
-        "{LOG} WHERE tenant = ?1 AND cursor IN (SELECT cursor FROM change INDEXED BY change_of_doc \
-         WHERE tenant = ?1 AND doc = ?2 AND actor IS NOT NULL AND cursor > ?3) ORDER BY cursor"
+        "{LOG} WHERE id IN (SELECT id FROM change INDEXED BY change_of_doc \
+         WHERE tenant = ?1 AND doc = ?2 AND actor IS NOT NULL AND id > coalesce((SELECT id FROM change \
+         WHERE tenant = ?1 AND cursor <= ?3 ORDER BY cursor DESC LIMIT 1), 0)) ORDER BY cursor"
     );
     all(conn, &sql, params![tenant.as_bytes(), doc.as_bytes(), int(after)], f)
 }
