@@ -256,6 +256,7 @@ fn serve(seconds: u64, mut output: std::fs::File) -> std::io::Result<()> {
         let trials: Vec<Trial> = decode(&body)?;
         let mut allowance = Allowance::new(seconds, trials.len());
         let tried = hold(&trials, |trial| allowance.grant(trial))?;
+        allowance.end()?;
         output.write_all(&encode(&tried)?)?;
         output.flush()?;
     }
@@ -301,16 +302,29 @@ impl Allowance {
 
     /// Lets this trial work with what is left to it.
     fn grant(&mut self, trial: usize) -> std::io::Result<()> {
-        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let used = Duration::try_from(used).unwrap_or_default();
+        let used = Self::used();
         if let Some((last, since)) = self.works.replace((trial, used))
             && let Some(spent) = self.spent.get_mut(last)
         {
             *spent += used.saturating_sub(since);
         }
         let spent = self.spent.get(trial).copied().unwrap_or_default();
-        // Whole seconds, so that it is a second more at times.
-        let until = (used + self.each.saturating_sub(spent)).as_secs() + 1;
+        self.limit(used + self.each.saturating_sub(spent))
+    }
+
+    /// What comes between frames is not to be had from the last trial's.
+    fn end(&mut self) -> std::io::Result<()> {
+        self.limit(Self::used() + self.each)
+    }
+
+    fn used() -> Duration {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Duration::try_from(used).unwrap_or_default()
+    }
+
+    /// In whole seconds, so that it is up to one more.
+    fn limit(&mut self, until: Duration) -> std::io::Result<()> {
+        let until = until.as_secs() + 1;
         if until != self.until {
             setrlimit(Resource::Cpu, Rlimit { current: Some(until), maximum: self.most })?;
             self.until = until;
