@@ -27,7 +27,8 @@ use std::sync::Arc;
 const MAX_STEPS: usize = 4 << 20;
 /// Most fields read for them: a document of very many is tried in smaller parts, not for minutes.
 const MAX_READ: usize = 500_000;
-/// Largest document, in bytes and not compressed, whose snapshot is kept anew after every push.
+/// Largest document, in bytes and not compressed, whose snapshot is kept anew after every push; largest trial that is
+/// held beside others.
 const SMALL: usize = 16 << 10;
 /// Most trials of small documents that take their steps side by side.
 const ABREAST: usize = 16;
